@@ -1,0 +1,6 @@
+//! To be written.
+/// Arguments to exit status.
+#[must_use]
+pub fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

@@ -1,0 +1,45 @@
+//! `[daily]`: the account.
+
+use super::value::{OneOrMany, Secret, Span};
+use serde::Deserialize;
+
+/// The section.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Daily {
+    /// REST key.
+    pub api_key: Secret,
+    /// REST base.
+    #[serde(default = "api_url")]
+    pub api_url: String,
+    /// Secret of the pinless entry, base64; several while rotating.
+    pub hmac: OneOrMany<Secret>,
+    /// Secret of the domain webhook, base64; `/daily/events` is refused without it.
+    #[serde(default)]
+    pub events_hmac: Option<OneOrMany<Secret>>,
+    /// How far a webhook's timestamp may be from our clock.
+    #[serde(default = "max_skew")]
+    pub max_skew: Span,
+    /// How long a held call may wait for its webhook.
+    #[serde(default = "webhook_timeout")]
+    pub webhook_timeout: Span,
+    /// Deadline of one REST request.
+    #[serde(default = "rest_timeout")]
+    pub rest_timeout: Span,
+}
+
+fn api_url() -> String {
+    "https://api.daily.co/v1".to_owned()
+}
+
+fn max_skew() -> Span {
+    Span::from_secs(300)
+}
+
+fn webhook_timeout() -> Span {
+    Span::from_secs(15)
+}
+
+fn rest_timeout() -> Span {
+    Span::from_secs(5)
+}

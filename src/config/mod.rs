@@ -1,0 +1,59 @@
+//! The configuration file: one type per section, loaded, checked as a whole, then immutable.
+
+pub mod value;
+// sections
+pub mod admin;
+pub mod daily;
+pub mod http;
+pub mod media;
+pub mod numbers;
+pub mod observe;
+pub mod room;
+pub mod route;
+pub mod sip;
+pub mod target;
+pub mod trunk;
+// from text to a checked snapshot
+pub mod load;
+
+use serde::Deserialize;
+
+pub use load::{LoadError, load, parse};
+
+/// The whole file, secrets resolved, defaults filled in.
+#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// SIP listeners and timers.
+    pub sip: sip::Sip,
+    /// Media ports and timeouts.
+    pub media: media::Media,
+    /// The webhook listener.
+    pub http: http::Http,
+    /// The admin listener.
+    pub admin: admin::Admin,
+    /// Number normalisation.
+    pub numbers: numbers::Numbers,
+    /// Peers on the enterprise side.
+    #[serde(rename = "trunk")]
+    pub trunks: Vec<trunk::Trunk>,
+    /// SIP addresses on the cloud side.
+    #[serde(rename = "target")]
+    pub targets: Vec<target::Target>,
+    /// Which calls go to which targets; first match wins.
+    #[serde(rename = "route")]
+    pub routes: Vec<route::Route>,
+    /// The Daily account.
+    pub daily: Option<daily::Daily>,
+    /// Room plans; first match wins.
+    #[serde(rename = "room")]
+    pub rooms: Vec<room::RoomPlan>,
+    /// Logs.
+    pub observe: observe::Observe,
+    /// Not in this version.
+    pub signalwire: Option<value::Later>,
+    /// Not in this version.
+    pub store: Option<value::Later>,
+    /// Not in this version.
+    pub cluster: Option<value::Later>,
+}

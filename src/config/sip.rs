@@ -1,0 +1,44 @@
+//! `[sip]`: where we listen, how we call ourselves, and the timers of RFC 3261.
+
+use super::value::{Later, Listen, Span};
+use serde::Deserialize;
+
+/// The section.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sip {
+    /// `udp|tcp:ADDR:PORT`.
+    pub listen: Vec<Listen>,
+    /// Host or address peers see; default: the listening address.
+    pub advertise: Option<String>,
+    /// `User-Agent` and `Server`.
+    pub user_agent: String,
+    /// RFC 3261 T1.
+    pub t1: Span,
+    /// RFC 3261 T2.
+    pub t2: Span,
+    /// The longest a call may last.
+    pub max_duration: Span,
+    /// How long a drain waits for live calls before it ends them.
+    pub drain_timeout: Span,
+    /// Shards, each on a thread of its own; 0 means one per core.
+    pub shards: u8,
+    /// Not in this version.
+    pub tls: Option<Later>,
+}
+
+impl Default for Sip {
+    fn default() -> Self {
+        Self {
+            listen: vec![],
+            advertise: None,
+            user_agent: concat!("Trunkline/", env!("CARGO_PKG_VERSION")).to_owned(),
+            t1: Span::from_millis(500),
+            t2: Span::from_secs(4),
+            max_duration: Span::from_secs(4 * 3600),
+            drain_timeout: Span::from_secs(30),
+            shards: 0,
+            tls: None,
+        }
+    }
+}

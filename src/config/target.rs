@@ -1,0 +1,67 @@
+//! `[[target]]`: a SIP address on the cloud side.
+
+use super::value::Later;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// One target.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Its name: metric label, log key.
+    pub name: String,
+    /// What stands behind it.
+    pub kind: TargetKind,
+    /// Its address, with or without `sip:`; a `?name=value` part becomes headers.
+    pub uri: String,
+    /// Where to send instead of the host of `uri`: `sip:host[:port][;transport=..]`.
+    #[serde(default)]
+    pub outbound_proxy: Option<String>,
+    /// Headers of the INVITE, name = template; default for `daily`: `x-caller`, `x-called`, `x-trunkline-call`.
+    #[serde(default)]
+    pub headers: Option<BTreeMap<String, String>>,
+    /// Codecs it takes, by name, in order; default for `daily`: PCMU, PCMA, G722, opus; for others: any.
+    #[serde(default)]
+    pub codecs: Option<Vec<String>>,
+    /// Calls at the same time; no limit if absent.
+    #[serde(default)]
+    pub max_calls: Option<u32>,
+    /// Calls per second; no limit if absent.
+    #[serde(default)]
+    pub max_rate: Option<u32>,
+    /// Not in this version.
+    #[serde(default)]
+    pub header_limit: Option<Later>,
+    /// Not in this version.
+    #[serde(default)]
+    pub auth: Option<Later>,
+    /// Not in this version.
+    #[serde(default)]
+    pub register: Option<Later>,
+    /// Not in this version.
+    #[serde(default)]
+    pub srtp: Option<Later>,
+    /// Not in this version.
+    #[serde(default)]
+    pub keepalive: Option<Later>,
+    /// Not in this version.
+    #[serde(default)]
+    pub peers: Option<Later>,
+    /// Not in this version.
+    #[serde(default)]
+    pub transfer: Option<Later>,
+}
+
+/// What stands behind a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetKind {
+    /// Daily's static `sip_uri`: the call is answered, held, and announced by webhook.
+    Daily,
+    /// Daily's SIP trunk product (not in this version).
+    DailyTrunk,
+    /// SignalWire (not in this version).
+    Signalwire,
+    /// Any SIP address.
+    Sip,
+}

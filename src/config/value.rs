@@ -1,0 +1,257 @@
+//! The kinds of value the configuration file knows, each with an error that says what it wants.
+
+use serde::Deserialize;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use crate::record::step::Number;
+
+/// A duration written as `"500ms"`, `"30s"`, `"5m"` or `"1h"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(Duration);
+
+/// A secret: never shown by `Debug` or `check --print`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+/// A regular expression.
+#[derive(Debug, Clone)]
+pub struct Pattern(regex::Regex);
+
+/// One value or a list of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneOrMany<T>(pub Vec<T>);
+
+/// `udp|tcp|tls:ADDR:PORT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    /// The transport.
+    pub protocol: ListenProtocol,
+    /// Where.
+    pub address: SocketAddr,
+}
+
+/// The transport of a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenProtocol {
+    /// Datagrams.
+    Udp,
+    /// A stream in the clear.
+    Tcp,
+}
+
+/// `"FIRST-LAST"`, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortRange {
+    /// First port.
+    pub first: u16,
+    /// Last port.
+    pub last: u16,
+}
+
+/// An address, a network or a DNS name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peer {
+    /// Addresses.
+    Net(ipnet::IpNet),
+    /// A name, resolved at start and at reload.
+    Name(String),
+}
+
+/// `{ name, match }`: a header of the PBX's INVITE and what it must match.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderMatch {
+    /// Header name, any case.
+    pub name: String,
+    /// Regular expression on its value.
+    #[serde(rename = "match")]
+    pub pattern: Pattern,
+}
+
+/// A key of the contract that this version refuses instead of ignoring it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Later;
+
+// === impl Span ===
+
+impl Span {
+    /// From whole seconds.
+    #[must_use]
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// From milliseconds.
+    #[must_use]
+    pub const fn from_millis(milliseconds: u64) -> Self {
+        Self(Duration::from_millis(milliseconds))
+    }
+
+    /// The duration.
+    #[must_use]
+    pub const fn get(self) -> Duration {
+        self.0
+    }
+}
+
+// === impl Secret ===
+
+impl Secret {
+    /// Wraps it.
+    #[must_use]
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// The secret itself, where it is used.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+// === impl Pattern ===
+
+impl Pattern {
+    /// The compiled expression.
+    #[must_use]
+    pub fn regex(&self) -> &regex::Regex {
+        &self.0
+    }
+}
+
+/// Reads a value from a string and shows the schema how it looks.
+macro_rules! from_text {
+    ($type:ident, $name:literal, $pattern:literal, $parse:expr) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                let parse: fn(&str) -> Result<Self, String> = $parse;
+                parse(&text).map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "pattern": $pattern })
+            }
+        }
+    };
+}
+
+from_text!(Span, "Duration", r"^[0-9]+(ms|s|m|h)$", parse_span);
+from_text!(Secret, "Secret", r"^.+$", |text| Ok(Secret(text.to_owned())));
+from_text!(Pattern, "Pattern", r"^.*$", |text| regex::Regex::new(text).map(Pattern).map_err(|error| error.to_string()));
+from_text!(Listen, "Listen", r"^(udp|tcp):.+:[0-9]+$", parse_listen);
+from_text!(PortRange, "PortRange", r"^[0-9]+-[0-9]+$", parse_ports);
+from_text!(Peer, "Peer", r"^.+$", parse_peer);
+
+fn parse_span(text: &str) -> Result<Span, String> {
+    let wants = || format!("`{text}` is no duration: write a whole number and ms, s, m or h, for example \"30s\"");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits).ok_or_else(wants)?;
+    let number: u64 = number.parse().map_err(|_| wants())?;
+    let milliseconds = match unit {
+        "ms" => Some(number),
+        "s" => number.checked_mul(1_000),
+        "m" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        _ => None,
+    };
+    milliseconds.map(Span::from_millis).ok_or_else(wants)
+}
+
+fn parse_listen(text: &str) -> Result<Listen, String> {
+    let wants =
+        || format!("`{text}` is no listener: write udp:ADDR:PORT or tcp:ADDR:PORT, for example \"udp:0.0.0.0:5060\"");
+    let (protocol, address) = text.split_once(':').ok_or_else(wants)?;
+    let protocol = match protocol {
+        "udp" => ListenProtocol::Udp,
+        "tcp" => ListenProtocol::Tcp,
+        "tls" => return Err("a tls listener is not in this version: use udp or tcp".to_owned()),
+        _ => return Err(wants()),
+    };
+    Ok(Listen { protocol, address: address.parse().map_err(|_| wants())? })
+}
+
+fn parse_ports(text: &str) -> Result<PortRange, String> {
+    let wants = || format!("`{text}` is no port range: write FIRST-LAST, for example \"20000-29999\"");
+    let (first, last) = text.split_once('-').ok_or_else(wants)?;
+    let range = PortRange {
+        first: first.trim().parse().map_err(|_| wants())?,
+        last: last.trim().parse().map_err(|_| wants())?,
+    };
+    if range.first == 0 || range.last.saturating_sub(range.first) < 3 {
+        return Err(format!("`{text}` has no room for a call: a call takes four ports"));
+    }
+    Ok(range)
+}
+
+fn parse_peer(text: &str) -> Result<Peer, String> {
+    if let Ok(net) = text.parse::<ipnet::IpNet>() {
+        return Ok(Peer::Net(net));
+    }
+    if let Ok(address) = text.parse::<std::net::IpAddr>() {
+        return Ok(Peer::Net(address.into()));
+    }
+    let plausible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+    if plausible {
+        Ok(Peer::Name(text.to_owned()))
+    } else {
+        Err(format!("`{text}` is no address, network or DNS name"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Later {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("this key is not in this version"))
+    }
+}
+
+impl schemars::JsonSchema for Later {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "NotInThisVersion".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "not": {}, "description": "not in this version" })
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either<T> {
+            One(T),
+            Many(Vec<T>),
+        }
+        Ok(match Either::deserialize(deserializer)? {
+            Either::One(one) => Self(vec![one]),
+            Either::Many(many) => Self(many),
+        })
+    }
+}
+
+impl<T: schemars::JsonSchema> schemars::JsonSchema for OneOrMany<T> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("OneOrMany{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let one = generator.subschema_for::<T>();
+        schemars::json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
+    }
+}

@@ -1,0 +1,5 @@
+//! Failures in one vocabulary.
+
+pub mod catalogue;
+
+pub use catalogue::{Cause, Party, Termination};

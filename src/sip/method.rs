@@ -1,0 +1,4 @@
+//! To be written.
+/// A method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Method;

@@ -1,0 +1,4 @@
+//! To be written.
+/// A name.
+#[derive(Debug, Clone, Copy)]
+pub struct HeaderName;

@@ -1,0 +1,4 @@
+//! To be written.
+/// A writer.
+#[derive(Debug)]
+pub struct Writer;
