@@ -50,7 +50,8 @@ where
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match format {
         LogFormat::Text => {
-            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
+            let colours =
+                std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
             Box::new(lines.with_ansi(colours).finish())
         }
         LogFormat::Json => Box::new(lines.json().flatten_event(true).with_current_span(false).finish()),

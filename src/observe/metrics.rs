@@ -138,8 +138,7 @@ impl Metrics {
 
     /// A call is over. `trunk` and `target` are configured names or [`NONE`], `reason` is a code of the catalogue.
     pub fn call_ended(&self, trunk: &str, target: &str, result: CallResult, reason: &'static str) {
-        let labels =
-            CallLabels { trunk: trunk.to_owned(), target: target.to_owned(), result: result.as_str(), reason };
+        let labels = CallLabels { trunk: trunk.to_owned(), target: target.to_owned(), result: result.as_str(), reason };
         self.0.calls.get_or_create(&labels).inc();
     }
 

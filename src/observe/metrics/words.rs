@@ -201,7 +201,8 @@ mod tests {
 
     #[test]
     fn a_response_counts_by_its_class_alone() {
-        let classes = [(100, "1xx"), (200, "2xx"), (302, "3xx"), (486, "4xx"), (503, "5xx"), (699, "6xx"), (799, "other")];
+        let classes =
+            [(100, "1xx"), (200, "2xx"), (302, "3xx"), (486, "4xx"), (503, "5xx"), (699, "6xx"), (799, "other")];
         for (status, class) in classes {
             assert_eq!(MessageKind::response(status).as_str(), class);
         }
