@@ -12,8 +12,20 @@ use toml::de::{DeValue, ValueDeserializer};
 
 /// The sections of the file; those in double brackets may stand several times.
 const SECTIONS: [&str; 14] = [
-    "sip", "media", "http", "admin", "numbers", "trunk", "target", "route", "daily", "room", "observe", "signalwire",
-    "store", "cluster",
+    "sip",
+    "media",
+    "http",
+    "admin",
+    "numbers",
+    "trunk",
+    "target",
+    "route",
+    "daily",
+    "room",
+    "observe",
+    "signalwire",
+    "store",
+    "cluster",
 ];
 const REPEATED: [&str; 4] = ["trunk", "target", "route", "room"];
 const LATER: [&str; 3] = ["signalwire", "store", "cluster"];
@@ -115,7 +127,10 @@ impl Reader<'_, '_> {
             // What was taken out a moment ago is not missing: its own problem is told already.
             if !missing.is_some_and(|field| taken.iter().any(|key| key == field)) {
                 let Complaint { message, remedy } = complaint(error.message(), section, &keys);
-                self.problems.push(self.document.problem(&span, message, remedy));
+                // What has to go is pointed at by its key, what has to change by its value.
+                let later = error.message().contains(Later::REFUSAL);
+                let place = entry.as_ref().and_then(|entry| entry.key.clone()).filter(|_| later).unwrap_or(span);
+                self.problems.push(self.document.problem(&place, message, remedy));
             }
             clean = false;
             entry?;

@@ -150,12 +150,19 @@ mod tests {
         }
     }
 
+    static REGIONS: std::sync::LazyLock<Vec<Region>> = std::sync::LazyLock::new(|| {
+        ["US", "DE", "AR", "BR", "MX", "AU"].iter().filter_map(|country| Region::new(country)).collect()
+    });
+
     proptest::proptest! {
         #[test]
-        fn no_input_makes_it_panic(user in "[+0-9a-z*#. ()-]{0,40}", context in "[+0-9a-z.]{0,12}") {
-            for country in ["US", "DE", "AR", "BR", "MX", "AU"] {
-                let region = Region::new(country).unwrap();
-                let _ = normalise(&user, Some(&context), &region);
+        fn what_is_read_as_a_number_is_a_plus_and_digits(user in "[+0-9a-z*#. ()-]{0,40}", context in "[+0-9a-z.]{0,12}") {
+            for region in REGIONS.iter() {
+                let number = normalise(&user, Some(&context), region);
+                let digits = number.key.strip_prefix('+').unwrap_or_default();
+                let is_plain = (4..=20).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+                proptest::prop_assert!(!number.is_e164 || is_plain, "{number:?}");
+                proptest::prop_assert!(number.is_e164 || number.key == user, "{number:?}");
             }
         }
     }
