@@ -70,3 +70,36 @@ fn summary(config: &Config, warnings: usize) -> String {
 fn plural(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    const GOOD: &str = "[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n[[trunk]]\nname = \"a\"\npeers = [\"192.0.2.1\"]\n\
+        [[target]]\nname = \"b\"\nkind = \"sip\"\nuri = \"b@192.0.2.2\"\n[[route]]\ntargets = [\"b\"]\n";
+
+    fn status(code: ExitCode) -> String {
+        format!("{code:?}")
+    }
+
+    #[test]
+    fn a_good_file_is_0_and_any_problem_is_2() {
+        assert_eq!(status(run(file(GOOD).path(), Print::Nothing)), status(ExitCode::SUCCESS));
+        let wrong = file(&GOOD.replace("peers", "pears"));
+        assert_eq!(status(run(wrong.path(), Print::Nothing)), status(ExitCode::from(2)));
+        assert_eq!(status(run(Path::new("/nowhere/x.toml"), Print::Nothing)), status(ExitCode::from(2)));
+    }
+
+    #[test]
+    fn the_summary_counts_what_was_found() {
+        let config = crate::config::parse(GOOD).unwrap();
+        assert_eq!(summary(&config, 0), "ok: 1 listener, 1 trunk, 1 target, 1 route, 0 room plans");
+        assert_eq!(summary(&config, 2), "ok: 1 listener, 1 trunk, 1 target, 1 route, 0 room plans, 2 warnings");
+    }
+}
