@@ -109,6 +109,23 @@ fn a_cut_datagram_is_noticed() {
 }
 
 #[test]
+fn an_rfc_2543_invite_without_contact_is_reached_by_its_from() {
+    let old = |line: &str| line.replace(";branch=z9hG4bKa", "");
+    let lines = || LINES.iter().filter(|line| !line.starts_with("Contact"));
+    assert_eq!(check(lines().map(|line| old(line))), Ok(()));
+    let text: String = lines().map(|line| old(line) + "\r\n").collect();
+    let message = Message::parse(Bytes::from(text)).unwrap();
+    assert_eq!(message.remote_target(), Some(&b"sip:a@example.com"[..]));
+    assert_eq!(check(lines().map(|line| old(line).replace("<sip:a@", "<tel:a@"))).unwrap_err().header, "Contact");
+}
+
+#[test]
+fn a_reinvite_may_leave_the_target_as_it_is() {
+    let lines = LINES.iter().filter(|line| !line.starts_with("Contact"));
+    assert_eq!(check(lines.map(|line| line.replace("<sip:b@example.com>", "<sip:b@example.com>;tag=2"))), Ok(()));
+}
+
+#[test]
 fn only_an_invite_needs_a_contact() {
     let lines = LINES.iter().filter(|line| !line.starts_with("Contact"));
     assert_eq!(check(lines.map(|line| line.replace("INVITE", "OPTIONS"))), Ok(()));
