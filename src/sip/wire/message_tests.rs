@@ -162,6 +162,15 @@ fn what_is_no_sip_is_refused() {
 }
 
 #[test]
+fn an_ordinary_invite_is_neither_copied_nor_does_its_index_allocate() {
+    let bytes = Bytes::from_static(include_bytes!("../../../sip-fixtures/messages/comma-in-display-name.sip"));
+    let message = Message::parse(bytes.clone()).unwrap();
+    assert_eq!(message.bytes().as_ptr(), bytes.as_ptr());
+    assert!(!message.index.spilled());
+    assert!(message.headers().count() <= 24);
+}
+
+#[test]
 fn any_number_of_header_lines_is_kept_in_order() {
     let mut bytes = String::from("OPTIONS sip:a SIP/2.0\r\n");
     for number in 0..3000 {
