@@ -112,8 +112,8 @@ fn rewrite(steps: &mut Vec<Step>, number: Number, rule: String, before: &str, af
     steps.push(Step::Rewrite { number, rule, before: before.to_owned(), after: after.to_owned(), note });
 }
 
-/// Longest value that is passed on; what is longer is no number and no name, but an attack or a mistake.
-const LONGEST: usize = 256;
+/// Longest value that is passed on, in characters: many peers refuse header lines much above 1024 bytes.
+const LONGEST: usize = 1000;
 
 /// Text that may stand in a header field: control characters become blanks, ends are trimmed, length is bounded.
 #[must_use]

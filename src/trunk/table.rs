@@ -5,7 +5,7 @@ use super::admission::Admission;
 use crate::config::{self, Config, value::Peer};
 use crate::identity::region::Region;
 use crate::record::Step;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -80,6 +80,18 @@ impl Table {
             })
         };
         Self { trunks: config.trunks.iter().map(trunk).collect() }
+    }
+
+    /// The names in `peers` that are to be resolved for [`Table::new`], each once.
+    #[must_use]
+    pub fn names(config: &Config) -> BTreeSet<String> {
+        let peers = config.trunks.iter().flat_map(|trunk| &trunk.peers);
+        peers
+            .filter_map(|peer| match peer {
+                Peer::Name(name) => Some(name.clone()),
+                Peer::Net(_) => None,
+            })
+            .collect()
     }
 
     /// The trunk that a call from this address belongs to. An exact address beats the longest prefix, which beats

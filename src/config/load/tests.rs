@@ -3,38 +3,22 @@
 use super::*;
 use std::io;
 
-const SMALLEST: &str = r#"[sip]
-listen = ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"]
+/// The documentation, whose examples must load.
+const DOCUMENTATION: &str = include_str!("../../../docs/configuration.md");
 
-[media]
-advertise = "203.0.113.10"
+static EXAMPLES: std::sync::LazyLock<Vec<&str>> = std::sync::LazyLock::new(|| {
+    DOCUMENTATION.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect()
+});
 
-[[trunk]]
-name = "avaya"
-profile = "avaya-aura"
-peers = ["10.20.0.10"]
-
-[[target]]
-name = "daily"
-kind = "daily"
-uri = "sip:static-address--1@example.sip.daily.co"
-
-[[route]]
-targets = ["daily"]
-
-[daily]
-api_key = "${env:DAILY_API_KEY}"
-hmac = "${env:DAILY_PINLESS_HMAC}"
-
-[[room]]
-bot = { start_url = "https://bots.example.com/start" }
-"#;
+/// The first example of the documentation: the smallest useful file.
+static SMALLEST: std::sync::LazyLock<&str> = std::sync::LazyLock::new(|| EXAMPLES[0]);
 
 fn environment(name: &str) -> Option<String> {
     match name {
         "DAILY_API_KEY" => Some("key-of-the-rest-api".to_owned()),
         "DAILY_PINLESS_HMAC" => Some("c2VjcmV0IG9mIHRoZSBob29r".to_owned()),
         "TEXT" => Some("not-a-number".to_owned()),
+        "OPS_TOKEN" | "BOT_TOKEN" => Some("0123456789abcdef".to_owned()),
         _ => None,
     }
 }
@@ -81,13 +65,41 @@ fn problem(text: &str) -> String {
 
 #[test]
 fn the_smallest_file_of_the_documentation_loads() {
-    let examined = examine(SMALLEST).unwrap();
+    let examined = examine(&SMALLEST).unwrap();
     let config = examined.config;
     assert_eq!(config.media_host().as_deref(), Some("203.0.113.10"));
     assert_eq!(config.sip_host(&config.sip.listen[0]).as_deref(), Some("203.0.113.10"));
     assert_eq!(config.daily.unwrap().api_key.expose(), "key-of-the-rest-api");
     assert_eq!(examined.warnings.len(), 1, "{:?}", examined.warnings);
     assert!(examined.warnings[0].message.contains("report ready"));
+}
+
+#[test]
+fn all_examples_of_the_documentation_load_together() {
+    let whole = EXAMPLES.concat().replace("[[route]]\ntargets = [\"daily\"]\n", "");
+    let whole = format!("{whole}[[route]]\ntargets = [\"daily\"]\n").replace("pbx.example.com", "gw.example.com");
+    let config = examine(&whole).unwrap_or_else(|error| panic!("{error}\n{whole}")).config;
+    assert_eq!((config.trunks.len(), config.targets.len(), config.routes.len(), config.rooms.len()), (2, 2, 2, 2));
+}
+
+#[test]
+fn the_documentation_names_every_key() {
+    let schema = serde_json::to_value(crate::cli::schema::schema()).unwrap();
+    let mut keys: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+    for definition in schema["$defs"].as_object().unwrap().values() {
+        keys.extend(definition["properties"].as_object().into_iter().flatten().map(|(key, _)| key));
+    }
+    for key in keys {
+        let named = [
+            format!("`{key}`"),
+            format!("[{key}]"),
+            format!("{key} ="),
+            format!("] {key}`"),
+            format!(" {key},"),
+            format!(" {key} }}"),
+        ];
+        assert!(named.iter().any(|form| DOCUMENTATION.contains(form)), "{key}");
+    }
 }
 
 #[test]
@@ -143,6 +155,14 @@ path = "x"
             "trunkline.toml:23:2: `store` is not in this version; remove it",
         ]
     );
+}
+
+#[test]
+fn a_mistyped_required_key_is_one_problem_and_not_two() {
+    let told = problem(&with("[[target]]\nnmae = \"x\"\nkind = \"sip\"\nuri = \"a@192.0.2.1\"\n"));
+    assert_eq!(told, "unknown key `nmae` in [[target]]; did you mean `name`?");
+    let told = problem(&SMALLEST.replace("start_url", "start_ulr"));
+    assert_eq!(told, "unknown key `start_ulr` in `bot` of [[room]]; did you mean `start_url`?");
 }
 
 #[test]
@@ -389,7 +409,7 @@ fn the_effective_configuration_reads_back_as_itself() {
 
 #[test]
 fn secrets_are_masked_where_the_configuration_is_shown() {
-    let config = examine(SMALLEST).unwrap().config;
+    let config = examine(&SMALLEST).unwrap().config;
     let shown = crate::cli::check::effective(&config).unwrap();
     assert!(shown.contains("api_key = \"***\"") && shown.contains("hmac = \"***\""), "{shown}");
     for text in [shown, format!("{config:?}")] {

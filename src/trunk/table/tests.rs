@@ -14,8 +14,16 @@ fn matched(table: &Table, source: &str) -> (Option<String>, Vec<Step>) {
 }
 
 fn three() -> Table {
-    let config = config(
-        r#"
+    let config = config(THREE);
+    let resolved = HashMap::from([(
+        "pbx.example.com".to_owned(),
+        vec!["192.0.2.7".parse().unwrap(), "10.20.0.10".parse().unwrap()],
+    )]);
+    assert_eq!(Table::names(&config).into_iter().collect::<Vec<_>>(), ["lost.example.com", "pbx.example.com"]);
+    Table::new(&config, &resolved)
+}
+
+const THREE: &str = r#"
         [[trunk]]
         name = "named"
         peers = ["pbx.example.com", "lost.example.com"]
@@ -28,14 +36,7 @@ fn three() -> Table {
         [[trunk]]
         name = "exact"
         peers = ["10.20.0.10", "2001:db8::5"]
-        "#,
-    );
-    let resolved = HashMap::from([(
-        "pbx.example.com".to_owned(),
-        vec!["192.0.2.7".parse().unwrap(), "10.20.0.10".parse().unwrap()],
-    )]);
-    Table::new(&config, &resolved)
-}
+        "#;
 
 #[test]
 fn an_exact_address_beats_the_longest_prefix_which_beats_names() {
