@@ -9,6 +9,7 @@ pub mod leg;
 mod line;
 pub mod message;
 pub mod observation;
+pub mod pbx;
 pub mod rtp;
 pub(crate) mod task;
 pub mod web;
@@ -16,3 +17,8 @@ pub mod web;
 pub use audio::Voice;
 pub use observation::{Observation, Observer, Violations};
 pub use rtp::Heard;
+
+#[cfg(test)]
+mod companion_for_tests;
+#[cfg(test)]
+mod tests;
