@@ -5,12 +5,14 @@ pub mod audio;
 pub mod bot;
 pub mod daily;
 pub mod description;
+pub mod ladder;
 pub mod leg;
 mod line;
 pub mod message;
 pub mod observation;
 pub mod pbx;
 pub mod rtp;
+pub mod scene;
 pub(crate) mod task;
 pub mod web;
 

@@ -27,9 +27,8 @@ struct Taken {
     over: bool,
 }
 
-pub(super) async fn serve(shared: Arc<Shared>, invite: Incoming) {
+pub(super) async fn serve(shared: Arc<Shared>, invite: Incoming, mut inbox: Inbox) {
     let mut entropy = locked(&shared.entropy).fork();
-    let mut inbox = shared.line.subscribe(&invite.call_id);
     let phone = match Phone::open(shared.line.address().ip(), &mut entropy).await {
         Ok(phone) => phone,
         Err(error) => return shared.violations.add(format!("no media port for a simulated call: {error}")),
@@ -91,7 +90,7 @@ impl Taken {
         let line = self.shared.line.clone();
         let mut heard = self.phone.listen();
         line.flush(&mut self.leg, "").await;
-        while !(self.over && !self.leg.is_busy()) {
+        while !self.over || self.leg.is_busy() {
             let deadline = [self.answer, self.bye, self.leg.deadline()].into_iter().flatten().min();
             tokio::select! {
                 message = inbox.next() => {

@@ -250,16 +250,17 @@ impl Pbx {
     /// When the socket cannot be opened.
     pub async fn start(mut options: PbxOptions) -> io::Result<Self> {
         let violations = Violations::default();
-        let reporting = Reporting { observer: options.observer.clone(), violations: violations.clone(), own: Lane::Pbx };
+        let reporting =
+            Reporting { observer: options.observer.clone(), violations: violations.clone(), own: Lane::Pbx };
         let (line, mut calls) = Line::open(options.sip, reporting).await?;
         let entropy = Mutex::new(options.entropy.fork());
         let shared = Arc::new(Shared { options, line, violations, entropy, taken: Mutex::default() });
         let answering = Arc::clone(&shared);
         let accept = async move {
             let mut live: Vec<Task> = vec![];
-            while let Some(invite) = calls.recv().await {
+            while let Some((invite, inbox)) = calls.recv().await {
                 live.retain(|task| !task.is_finished());
-                live.push(Task::spawn(incoming::serve(Arc::clone(&answering), invite)));
+                live.push(Task::spawn(incoming::serve(Arc::clone(&answering), invite, inbox)));
             }
         };
         Ok(Self { shared, _answering: Task::spawn(accept) })

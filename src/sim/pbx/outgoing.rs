@@ -3,10 +3,11 @@
 use super::dialect::Dress;
 use super::{CallOutcome, CallPlan, HangUp, Shared};
 use crate::clock;
+use crate::record::Lane;
 use crate::sim::audio::Voice;
 use crate::sim::description::{FarSide, Flow, Offer};
 use crate::sim::leg::{Ends, Faults, Leg, LegEvent};
-use crate::sim::observation::locked;
+use crate::sim::observation::{Observation, locked};
 use crate::sim::rtp::{Phone, Talk};
 use crate::sim::task::until;
 use std::io;
@@ -27,6 +28,8 @@ struct Placed {
     hold: Option<Instant>,
     resume: Option<Instant>,
     over: bool,
+    /// Whether the hold music was heard.
+    music: bool,
     outcome: CallOutcome,
 }
 
@@ -83,6 +86,7 @@ pub(super) async fn place(shared: Arc<Shared>, plan: CallPlan) -> io::Result<Cal
         hold: None,
         resume: None,
         over: false,
+        music: false,
         outcome,
         plan,
     };
@@ -98,7 +102,7 @@ impl Placed {
         let line = self.shared.line.clone();
         let mut heard = self.phone.listen();
         line.flush(&mut self.leg, &detail).await;
-        while !(self.over && (self.plan.faults.vanish || !self.leg.is_busy())) {
+        while !self.over || (self.leg.is_busy() && !self.plan.faults.vanish) {
             let own = [self.cancel, self.bye, self.hold, self.resume];
             let deadline = own.into_iter().flatten().chain(self.leg.deadline()).min();
             tokio::select! {
@@ -127,8 +131,13 @@ impl Placed {
 
     fn listen(&mut self, now: Instant) {
         let heard = self.phone.heard();
+        if heard.hold_music > 0 && !self.music {
+            self.music = true;
+            self.tell("RTP hold music");
+        }
         if heard.bot > 0 && self.outcome.bot_ms.is_none() {
             self.outcome.bot_ms = Some(since(self.began, now));
+            self.tell("RTP bot");
         }
         let enough = match self.plan.hang_up {
             HangUp::AfterBot(packets) => heard.bot >= packets,
@@ -287,6 +296,11 @@ impl Placed {
         self.phone.talk(Some(Talk { to: far.address, payload_type, law, voice }));
     }
 
+    fn tell(&self, what: &str) {
+        let seen = Observation::new(&self.outcome.call_id, Lane::Trunkline, Lane::Pbx, what);
+        self.shared.options.observer.saw(seen);
+    }
+
     fn complain(&self, what: &str) {
         self.shared.violations.add(format!("call {}: {what}", self.outcome.call_id));
     }
@@ -322,4 +336,3 @@ fn taken(slot: &mut Option<Instant>, now: Instant) -> bool {
     }
     due
 }
-
