@@ -111,7 +111,6 @@ impl Call {
         let elapsed = self.journal.elapsed_ms(now);
         self.journal.record_mut().answered_ms = Some(elapsed);
         self.journal.moment(now, Lane::Trunkline, Lane::Pbx, "200 OK", None);
-        desk.metrics.setup(now.saturating_duration_since(self.journal.started()));
         self.journal.record_mut().state = CallState::Connected;
         if self.hold_dropped() {
             self.journal.record_mut().state = CallState::Held;

@@ -160,7 +160,7 @@ fn place(
         target_slot: None,
     };
     desk.legs.insert(call.a.id, key);
-    desk.metrics.call_started();
+    desk.active += 1;
     call.try_target(desk, now, 0);
     Some(call)
 }
@@ -208,6 +208,7 @@ impl Call {
             to_lane: Lane::CloudSip,
         };
         self.target_slot = Some(slot);
+        desk.metrics.call_started(&self.trunk.config.name, &target.name);
         self.send_invite(desk, now, outgoing);
         self.hold = Hold::None;
         if target.kind == TargetKind::Daily {

@@ -105,6 +105,7 @@ impl Shard {
             metrics,
             entropy,
             settings,
+            active: 0,
             legs: HashMap::new(),
         };
         Self { desk, calls: Slab::new(), by_id: HashMap::new(), policy }
@@ -238,7 +239,7 @@ impl Shard {
     /// Calls whose end was not claimed yet.
     #[must_use]
     pub fn active(&self) -> usize {
-        self.calls.iter().filter(|(_, call)| call.state != bridge::State::Ending).count()
+        self.desk.active
     }
 
     /// Calls that still have a leg to close, ended ones included.

@@ -104,6 +104,8 @@ pub(super) struct Desk {
     pub metrics: Metrics,
     pub entropy: Entropy,
     pub settings: ShardSettings,
+    /// Calls whose end was not claimed yet.
+    pub active: usize,
     /// Which call a leg belongs to.
     pub legs: HashMap<LegId, usize>,
 }

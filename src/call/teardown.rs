@@ -9,6 +9,7 @@ use super::shard::Output;
 use super::state::{Call, Desk, Hold};
 use crate::error::{Cause, Termination};
 use crate::media::{Counts, Side};
+use crate::observe::{Metrics, metrics as metric};
 use crate::record::call::{LegPackets, MediaSummary};
 use crate::record::{CallState, Lane, Step};
 use crate::room;
@@ -54,7 +55,7 @@ pub(super) fn refuse(desk: &mut Desk, now: Instant, leg: LegId, mut journal: Jou
     );
     let record = journal.finish();
     desk.metrics.admission_refused(termination.cause.entry().code);
-    desk.metrics.call_refused(record.trunk.as_deref().unwrap_or(""), termination.cause.entry().code);
+    desk.metrics.call_finished(&record);
     desk.outputs.push_back(Output::Finished(record));
 }
 
@@ -128,7 +129,8 @@ impl Call {
     fn account(&mut self, desk: &mut Desk, now: Instant, end: &Termination, by: EndedBy) {
         let counts = self.relay.as_ref().map(crate::media::Relay::counts).unwrap_or_default();
         self.journal.record_mut().media = summary(&counts);
-        desk.metrics.media(&counts);
+        count_packets(&desk.metrics, &counts);
+        desk.active = desk.active.saturating_sub(1);
         self.relay = None;
         self.trunk_slot = None;
         self.target_slot = None;
@@ -137,9 +139,7 @@ impl Call {
             desk.outputs.push_back(Output::Report(room::Report::Ended(self.id.clone())));
         }
         let record = self.journal.finish();
-        let target = record.target.as_deref().unwrap_or("");
-        let result = if record.answered_ms.is_some() { "answered" } else { "failed" };
-        desk.metrics.call_ended(&self.trunk.config.name, target, result, end.cause.entry().code);
+        desk.metrics.call_finished(&record);
         desk.outputs.push_back(Output::Finished(record));
     }
 
@@ -192,6 +192,14 @@ impl Call {
             (Side::A, _) | (Side::B, None) => Lane::Pbx,
             (Side::B, Some(_)) => Lane::CloudSip,
         }
+    }
+}
+
+fn count_packets(metrics: &Metrics, counts: &Counts) {
+    for (leg, side) in [(metric::Leg::A, Side::A), (metric::Leg::B, Side::B)] {
+        let at = |pair: [u64; 2]| pair.get(side.index()).copied().unwrap_or(0);
+        metrics.rtp_packets(leg, metric::Direction::Received, at(counts.received));
+        metrics.rtp_packets(leg, metric::Direction::Sent, at(counts.sent));
     }
 }
 

@@ -10,6 +10,7 @@ use crate::media::worker::WorkerHandle;
 use crate::observe::Metrics;
 use crate::record::{CallId, CallRecord};
 use crate::sip::Protocol;
+use crate::store::recent::Filter;
 use shard_thread::{Control, ShardHandle};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,7 +46,7 @@ pub struct Gateway {
 }
 
 /// What the listeners and the gateway's owner share.
-pub(crate) struct Shared {
+struct Shared {
     pub shards: Vec<ShardHandle>,
     pub recent: Arc<crate::store::Recent>,
     pub metrics: Metrics,
@@ -73,13 +74,13 @@ impl Gateway {
         self.shared.clone()
     }
 
-    /// Live and recent calls.
-    pub async fn calls(&self) -> Vec<CallRecord> {
-        self.shared.all_calls().await
+    /// Live and recent calls, newest first.
+    pub async fn calls(&self) -> Vec<Arc<CallRecord>> {
+        self.shared.calls(Filter { limit: Filter::MAX_LIMIT, ..Filter::default() }).await
     }
 
     /// One live or recent call.
-    pub async fn call(&self, call_id: &CallId) -> Option<CallRecord> {
+    pub async fn call(&self, call_id: &CallId) -> Option<Arc<CallRecord>> {
         self.shared.one_call(call_id).await
     }
 
@@ -91,7 +92,7 @@ impl Gateway {
     }
 
     /// Refuses new calls, lets live ones finish until `patience` is over, ends the rest with BYE, and stops.
-    pub async fn drain(mut self, patience: Duration) {
+    pub async fn drain(&mut self, patience: Duration) {
         self.shared.start_drain();
         if !self.shared.wait_until(patience, |load| load.active == 0).await {
             for shard in &self.shared.shards {
@@ -137,7 +138,7 @@ impl Gateway {
 }
 
 impl Shared {
-    pub(crate) fn start_drain(&self) {
+    fn start_drain(&self) {
         self.draining.send_replace(true);
         for shard in &self.shards {
             shard.control(Control::Drain);
@@ -157,23 +158,22 @@ impl Shared {
         tokio::time::timeout(patience, all).await.is_ok()
     }
 
-    pub(crate) async fn all_calls(&self) -> Vec<CallRecord> {
+    async fn live_calls(&self) -> Vec<CallRecord> {
         let mut calls = Vec::new();
         for shard in &self.shards {
             let (reply, answer) = oneshot::channel();
             shard.control(Control::Records(reply));
             calls.extend(answer.await.unwrap_or_default());
         }
-        calls.extend(self.recent.all());
         calls
     }
 
-    pub(crate) async fn one_call(&self, call_id: &CallId) -> Option<CallRecord> {
+    async fn one_call(&self, call_id: &CallId) -> Option<Arc<CallRecord>> {
         if let Some(shard) = self.shards.get(usize::from(call_id.shard())) {
             let (reply, answer) = oneshot::channel();
             shard.control(Control::Record(call_id.clone(), reply));
             if let Ok(Some(record)) = answer.await {
-                return Some(record);
+                return Some(Arc::new(record));
             }
         }
         self.recent.get(call_id)

@@ -5,7 +5,8 @@ use crate::call::{Output, Shard};
 use crate::clock;
 use crate::error::Termination;
 use crate::media::MediaEvent;
-use crate::observe::Metrics;
+use crate::observe::metrics as observed;
+use crate::observe::{Metrics, ShardGauges};
 use crate::record::{CallId, CallRecord};
 use crate::room::{CompanionHandle, Instruction};
 use crate::sip::transaction::ClientId;
@@ -111,6 +112,7 @@ struct ShardThread {
     sockets: Vec<(SocketAddr, UdpSocket)>,
     inbox: ShardInbox,
     buffer: Vec<u8>,
+    gauges: Arc<ShardGauges>,
     stopping: bool,
 }
 
@@ -136,8 +138,9 @@ pub fn run(shard: Shard, around: Surroundings, inbox: ShardInbox) -> std::io::Re
             let socket = UdpSocket::from_std(socket.try_clone()?)?;
             sockets.push((socket.local_addr()?, socket));
         }
-        let mut thread =
-            ShardThread { shard, around, sockets, inbox, buffer: vec![0; LARGEST_DATAGRAM], stopping: false };
+        let gauges = around.metrics.shard();
+        let buffer = vec![0; LARGEST_DATAGRAM];
+        let mut thread = ShardThread { shard, around, sockets, inbox, buffer, gauges, stopping: false };
         thread.serve().await;
         Ok(())
     })
@@ -340,7 +343,7 @@ impl ShardThread {
                         companion.report(report);
                     }
                 }
-                Output::Finished(record) => self.around.recent.push(record),
+                Output::Finished(record) => self.around.recent.push(*record),
             }
         }
     }
@@ -396,15 +399,12 @@ impl ShardThread {
         let load = Load { active: self.shard.active(), remaining: self.shard.remaining() };
         self.inbox.load.send_if_modified(|shown| std::mem::replace(shown, load) != load);
         let census = self.shard.census();
-        self.around.metrics.set_shard(
-            self.around.number,
-            crate::observe::ShardGauges {
-                calls: load.active,
-                dialogs: census.dialogs,
-                transactions: census.transactions,
-                timers: census.timers,
-                ports: self.shard.ports_in_use(),
-            },
-        );
+        self.gauges.set(observed::Load {
+            calls: load.active as u64,
+            dialogs: census.dialogs as u64,
+            transactions: census.transactions as u64,
+            timers: census.timers as u64,
+            media_ports: self.shard.ports_in_use() as u64,
+        });
     }
 }
