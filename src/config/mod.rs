@@ -16,12 +16,12 @@ pub mod trunk;
 // from text to a checked snapshot
 pub mod load;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use load::{LoadError, load, parse};
 
 /// The whole file, secrets resolved, defaults filled in.
-#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// SIP listeners and timers.

@@ -1,11 +1,11 @@
 //! `[[target]]`: a SIP address on the cloud side.
 
 use super::value::Later;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One target.
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// Its name: metric label, log key.
@@ -53,7 +53,7 @@ pub struct Target {
 }
 
 /// What stands behind a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetKind {
     /// Daily's static `sip_uri`: the call is answered, held, and announced by webhook.
