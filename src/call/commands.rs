@@ -196,15 +196,17 @@ impl Call {
         };
         let kept = self.leg_mut(other).map(|leg| std::mem::replace(&mut leg.formats, formats));
         let body = self.describe(desk, other, direction, Kind::Offer);
-        if let (Some(kept), Some(leg)) = (kept, self.leg_mut(other)) {
-            leg.formats = kept; // what is in use until the answer says otherwise
-        }
+        let proposed = match (kept, self.leg_mut(other)) {
+            // What is in use stays until the answer says otherwise.
+            (Some(kept), Some(leg)) => std::mem::replace(&mut leg.formats, kept),
+            _ => Vec::new(),
+        };
         let Some(id) = self.leg(other).map(|leg| leg.id) else { return };
         if desk.endpoint.reinvite(now, id, Vec::new(), body).is_err() {
             self.refuse(desk, now, side, StatusCode::REQUEST_PENDING, Vec::new());
             return;
         }
-        self.exchange = Some(Exchange { initiator: side, offered, answered: false });
+        self.exchange = Some(Exchange { initiator: side, offered, proposed, answered: false });
         let lane = self.lane(other);
         self.journal.moment(now, Lane::Trunkline, lane, "re-INVITE", None);
     }
@@ -220,9 +222,9 @@ impl Call {
             return Ok((other.formats.clone(), crate::sdp::Direction::SendRecv));
         };
         let audio = offered
-            .audio()
-            .ok_or_else(|| Termination::with_detail(Cause::NoUsableMedia, offered.why_no_audio()))?;
-        let formats = negotiate::for_target(&audio.formats, other.takes.as_deref());
+            .usable_audio()
+            .map_err(|why| Termination::with_detail(Cause::NoUsableMedia, why.to_string()))?;
+        let formats = negotiate::for_target_within(&audio.formats, other.takes.as_deref(), &other.formats);
         if formats.is_empty() {
             return Err(Termination::with_detail(Cause::NoUsableMedia, "no codec in common"));
         }
@@ -236,25 +238,27 @@ impl Call {
         let initiator = exchange.initiator;
         let answer = message.map_or(Ok(None), |answer| negotiation::description(answer, Cause::TargetBadAnswer));
         let usable = answer.ok().flatten().and_then(|answer| {
-            let formats = negotiate::for_target(&answer.audio()?.formats, None);
-            (!formats.is_empty()).then_some((answer, formats))
+            let settled = negotiation::settle(&exchange.proposed, &answer)?;
+            Some((answer, settled))
         });
-        let Some((answer, formats)) = usable else {
+        let Some((answer, (formats, theirs))) = usable else {
             self.refuse(desk, now, initiator, StatusCode::NOT_ACCEPTABLE_HERE, Vec::new());
             return;
         };
         let far = answer.audio().map_or(crate::sdp::Direction::SendRecv, |audio| audio.direction);
         if let Some(leg) = self.leg_mut(side) {
             leg.formats.clone_from(&formats);
+            leg.theirs = theirs;
             leg.remote = Some(answer);
         }
         let offered = exchange.offered.take();
         let body = match &offered {
             Some(offer) => {
-                let theirs = offer.audio().map(|audio| audio.formats.clone()).unwrap_or_default();
+                let asked = offer.audio().map(|audio| audio.formats.clone()).unwrap_or_default();
                 let direction = offer.audio().map_or(far, |audio| negotiate::answer_direction(audio.direction, far));
                 if let Some(leg) = self.leg_mut(initiator) {
-                    leg.formats = negotiate::for_caller(&theirs, &formats);
+                    leg.formats = negotiate::for_caller(&asked, &formats);
+                    leg.theirs.clone_from(&leg.formats);
                     leg.remote = Some(offer.clone());
                 }
                 self.describe(desk, initiator, direction, Kind::Answer(offer))
@@ -266,7 +270,7 @@ impl Call {
         if desk.endpoint.answer(now, id, Vec::new(), body).is_ok() {
             let lane = self.lane(initiator);
             self.journal.moment(now, Lane::Trunkline, lane, "200 OK", None);
-            self.exchange = Some(Exchange { initiator, offered, answered: true });
+            self.exchange = Some(Exchange { initiator, offered, proposed: Vec::new(), answered: true });
         }
     }
 
@@ -291,12 +295,13 @@ impl Call {
         }
         let answer = message.map_or(Ok(None), |ack| negotiation::description(ack, Cause::BadSdp));
         let usable = answer.ok().flatten().and_then(|answer| {
-            let formats = negotiate::for_target(&answer.audio()?.formats, None);
-            (!formats.is_empty()).then_some((answer, formats))
+            let settled = negotiation::settle(&self.leg(side)?.formats, &answer)?;
+            Some((answer, settled))
         });
         match (usable, self.leg_mut(side)) {
-            (Some((answer, formats)), Some(leg)) => {
+            (Some((answer, (formats, theirs))), Some(leg)) => {
                 leg.formats = formats;
+                leg.theirs = theirs;
                 leg.remote = Some(answer);
                 self.configure_relay();
             }

@@ -16,8 +16,11 @@ pub struct Leg {
     pub origin: Origin,
     /// The peer's session description, the last one that holds.
     pub remote: Option<Description>,
-    /// The formats in use, by this leg's payload types; before an answer those that were offered.
+    /// The formats as we described them: the payload types that the peer sends to us.
     pub formats: Vec<Format>,
+    /// The formats as the peer described them: the payload types that we send to it. An answerer may number a codec
+    /// differently from the offer (RFC 3264 §6.1).
+    pub theirs: Vec<Format>,
     /// Codecs this peer may be offered, by name; `None` for whatever the other side has.
     pub takes: Option<Vec<String>>,
     /// Where its signalling comes from: RTP may come from there too (far-end NAT).
@@ -55,6 +58,7 @@ impl Leg {
             origin: Origin::new(session),
             remote: None,
             formats: Vec::new(),
+            theirs: Vec::new(),
             takes: None,
             signalling: None,
             farewell: None,

@@ -31,10 +31,18 @@ pub(super) fn description(message: &Message, fault: Cause) -> Result<Option<Desc
 
 /// The formats of a description's audio, or why there are none.
 pub(super) fn audio_formats(description: &Description) -> Result<Vec<Format>, Termination> {
-    match description.audio() {
-        Some(audio) => Ok(audio.formats.clone()),
-        None => Err(Termination::with_detail(Cause::NoUsableMedia, description.why_no_audio())),
+    match description.usable_audio() {
+        Ok(audio) => Ok(audio.formats.clone()),
+        Err(why) => Err(Termination::with_detail(Cause::NoUsableMedia, why.to_string())),
     }
+}
+
+/// What an answer settles on a leg that was offered `ours`: our numbers for what we receive, the peer's for what we
+/// send. `None` if the answer has no codec of the offer.
+pub(super) fn settle(ours: &[Format], answer: &Description) -> Option<(Vec<Format>, Vec<Format>)> {
+    let theirs = negotiate::restrict(&answer.audio()?.formats, None);
+    let formats = negotiate::for_caller(ours, &theirs);
+    (!formats.is_empty()).then_some((formats, theirs))
 }
 
 /// Wraps a description that we built.
@@ -94,16 +102,15 @@ impl Call {
     /// # Errors
     /// [`Cause::TargetBadAnswer`] when it cannot be used.
     pub fn take_from_b(&mut self, answer: Description) -> Result<(), Termination> {
-        let answered = match answer.audio() {
-            Some(audio) => audio.formats.clone(),
-            None => return Err(Termination::with_detail(Cause::TargetBadAnswer, answer.why_no_audio())),
-        };
         let Some(b) = self.b.as_mut() else { return Err(Termination::new(Cause::Internal)) };
-        let chosen = negotiate::for_target(&answered, None);
-        if chosen.is_empty() {
-            return Err(Termination::with_detail(Cause::TargetBadAnswer, "no codec in the answer"));
+        if let Err(why) = answer.usable_audio() {
+            return Err(Termination::with_detail(Cause::TargetBadAnswer, why.to_string()));
         }
-        b.formats = chosen;
+        let Some((formats, theirs)) = settle(&b.formats, &answer) else {
+            return Err(Termination::with_detail(Cause::TargetBadAnswer, "the answer has no codec of the offer"));
+        };
+        b.formats = formats;
+        b.theirs = theirs;
         b.remote = Some(answer);
         Ok(())
     }
@@ -117,6 +124,7 @@ impl Call {
             Some(offer) => {
                 let offered = offer.audio().map(|audio| audio.formats.clone()).unwrap_or_default();
                 self.a.formats = negotiate::for_caller(&offered, &b.formats);
+                self.a.theirs.clone_from(&self.a.formats);
                 let direction = negotiate::answer_direction(self.a.direction(), far);
                 self.describe(desk, Side::A, direction, Kind::Answer(offer))
             }
@@ -135,11 +143,12 @@ impl Call {
         let Some(answer) = answer else {
             return Err(Termination::with_detail(Cause::NoUsableMedia, "the ACK carries no answer to our offer"));
         };
-        let formats = negotiate::for_target(&audio_formats(&answer)?, None);
-        if formats.is_empty() {
-            return Err(Termination::with_detail(Cause::NoUsableMedia, "no codec in the answer"));
-        }
+        audio_formats(&answer)?;
+        let Some((formats, theirs)) = settle(&self.a.formats, &answer) else {
+            return Err(Termination::with_detail(Cause::NoUsableMedia, "the answer has no codec of our offer"));
+        };
         self.a.formats = formats;
+        self.a.theirs = theirs;
         self.a.remote = Some(answer);
         Ok(())
     }
@@ -196,8 +205,19 @@ fn side_config(leg: &Leg, other: &Leg) -> SideConfig {
         remote,
         remote_rtcp: audio.and_then(|audio| audio.rtcp),
         may_come_from: leg.signalling.into_iter().collect::<Vec<IpAddr>>(),
-        payload_map: PayloadMap(negotiate::payload_map(&leg.formats, &other.formats)),
+        payload_map: payload_map(leg, other),
         send: flow(matches!(direction, Direction::SendRecv | Direction::RecvOnly)),
         receive: flow(matches!(direction, Direction::SendRecv | Direction::SendOnly)),
     }
+}
+
+/// Payload types from `leg` to `other`. A peer that sends with its own numbers instead of ours is understood as long
+/// as that is unambiguous.
+fn payload_map(leg: &Leg, other: &Leg) -> PayloadMap {
+    let mut map = negotiate::payload_map(&leg.formats, &other.theirs);
+    let own = negotiate::payload_map(&leg.theirs, &other.theirs);
+    for (slot, lenient) in map.iter_mut().zip(own.iter()) {
+        *slot = slot.or(*lenient);
+    }
+    PayloadMap(map)
 }

@@ -96,7 +96,7 @@ impl Shard {
         mut entropy: Entropy,
     ) -> Self {
         let endpoint = Endpoint::new(sip, entropy.fork());
-        let timers = TimerWheel::new(settings.epoch.0);
+        let timers = TimerWheel::new();
         let desk = Desk {
             endpoint,
             timers,
@@ -190,7 +190,7 @@ impl Shard {
     /// Time passed.
     pub fn expire(&mut self, now: Instant) {
         self.desk.endpoint.expire(now);
-        while let Some((key, timer)) = self.desk.timers.pop_expired(now) {
+        while let Some((key, timer)) = self.desk.timers.pop(now) {
             self.on_timer(now, key, timer);
         }
         self.drain_events(now);

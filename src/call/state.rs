@@ -82,6 +82,8 @@ pub(super) struct Exchange {
     pub initiator: Side,
     /// What it described; `None` if it made no offer.
     pub offered: Option<Description>,
+    /// The formats that the other leg was offered for it.
+    pub proposed: Vec<crate::sdp::Format>,
     /// The other side answered, the initiator's ACK is awaited.
     pub answered: bool,
 }

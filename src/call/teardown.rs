@@ -198,8 +198,8 @@ impl Call {
 fn count_packets(metrics: &Metrics, counts: &Counts) {
     for (leg, side) in [(metric::Leg::A, Side::A), (metric::Leg::B, Side::B)] {
         let at = |pair: [u64; 2]| pair.get(side.index()).copied().unwrap_or(0);
-        metrics.rtp_packets(leg, metric::Direction::Received, at(counts.received));
-        metrics.rtp_packets(leg, metric::Direction::Sent, at(counts.sent));
+        metrics.rtp_packets(leg, metric::Direction::In, at(counts.received));
+        metrics.rtp_packets(leg, metric::Direction::Out, at(counts.sent));
     }
 }
 
