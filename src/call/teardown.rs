@@ -60,9 +60,11 @@ pub(super) fn refuse(desk: &mut Desk, now: Instant, leg: LegId, mut journal: Jou
 }
 
 fn send_refusal(desk: &mut Desk, now: Instant, leg: LegId, termination: &Termination) {
-    let status = StatusCode::new(termination.sip_status())
-        .or_else(|| StatusCode::new(Cause::Internal.entry().status))
-        .unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
+    // An ordinary end (an operator's, say) before the answer is a refusal all the same.
+    let status = match termination.sip_status() {
+        0..400 => StatusCode::DECLINE,
+        status => StatusCode::new(status).unwrap_or(StatusCode::SERVER_INTERNAL_ERROR),
+    };
     let mut headers: Headers = vec![(Cow::Borrowed("Reason"), termination.reason_header())];
     match termination.cause {
         Cause::Draining => headers.push((Cow::Borrowed("Retry-After"), RETRY_AFTER_DRAINING.to_string())),
