@@ -22,7 +22,8 @@ Contact: \"Bob; B\" <sip:b@198.51.100.9:5066;transport=tcp>;expires=60";
 #[test]
 fn the_route_set_of_a_caller_is_the_reversed_record_route_byte_for_byte() {
     let dialog = Dialog::of_answer(&message(ANSWER), b"<sip:a@example.com>;tag=1", b"sip:x@y");
-    let routes: Vec<_> = dialog.routes().elements().map(|element| String::from_utf8_lossy(element).into_owned()).collect();
+    let routes: Vec<_> =
+        dialog.routes().elements().map(|element| String::from_utf8_lossy(element).into_owned()).collect();
     assert_eq!(
         routes,
         [
@@ -63,7 +64,8 @@ Contact: <sip:a@203.0.113.5>",
 
 #[test]
 fn without_record_route_requests_go_to_the_target() {
-    let answer = message(&ANSWER.lines().filter(|line| !line.starts_with("Record-Route")).collect::<Vec<_>>().join("\n"));
+    let answer =
+        message(&ANSWER.lines().filter(|line| !line.starts_with("Record-Route")).collect::<Vec<_>>().join("\n"));
     let dialog = Dialog::of_answer(&answer, b"<sip:a@example.com>;tag=1", b"sip:x@y");
     assert_eq!(dialog.plan().next, b"sip:b@198.51.100.9:5066;transport=tcp");
     assert!(dialog.plan().routes.is_empty());

@@ -1,8 +1,8 @@
 //! The non-INVITE client transaction: RFC 3261 §17.1.2. Apart from the INVITE one because it has no ACK, no person to
 //! wait for, and retransmits also after a provisional response.
 
-use super::timers::{Change, Reliability, Step, Timer, Timers};
 use super::Class;
+use super::timers::{Change, Reliability, Step, Timer, Timers};
 use std::time::Duration;
 
 /// The state.

@@ -1,8 +1,8 @@
 //! The INVITE client transaction: RFC 3261 §17.1.1 with the Accepted state of RFC 6026 §7.2. Apart from the non-INVITE
 //! one because it must ACK failures, outlive its 2xx for forks, and be able to wait for a person.
 
-use super::timers::{Change, Reliability, Step, Timer, Timers};
 use super::Class;
+use super::timers::{Change, Reliability, Step, Timer, Timers};
 use std::time::Duration;
 
 /// The state.
@@ -131,15 +131,17 @@ impl ClientInvite {
 
     /// The transport could not deliver what the transaction sent.
     pub fn transport_failed(&mut self) -> Outcome {
-        let before = std::mem::replace(&mut self.state, State::Terminated);
-        match before {
-            State::Calling | State::Proceeding => Step::end().reporting(Report::Transport),
-            State::Accepted | State::Abandoned => {
-                // The INVITE did arrive somewhere, or nobody waits for it any more.
-                self.state = before;
-                Step::nothing()
+        match self.state {
+            State::Calling => {
+                self.state = State::Terminated;
+                Step::end().reporting(Report::Transport)
             }
-            State::Completed | State::Terminated => Step::end(),
+            State::Completed => {
+                self.state = State::Terminated;
+                Step::end()
+            }
+            // Whatever failed to be delivered, the INVITE was: it has been answered.
+            State::Proceeding | State::Accepted | State::Abandoned | State::Terminated => Step::nothing(),
         }
     }
 

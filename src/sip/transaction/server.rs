@@ -1,8 +1,8 @@
 //! The non-INVITE server transaction: RFC 3261 §17.2.2. Apart from the INVITE one because nothing acknowledges its
 //! response: it only repeats it when asked again.
 
-use super::timers::{Change, Reliability, Step, Timer, Timers};
 use super::Class;
+use super::timers::{Change, Reliability, Step, Timer, Timers};
 
 /// The state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 //! that RFC 3261 leaves to the UA core (2xx until ACK, provisional every minute). Apart from the non-INVITE one
 //! because an ACK must come, and because the answer may take as long as a person does.
 
-use super::timers::{Change, Reliability, Step, Timer, Timers};
 use super::Class;
+use super::timers::{Change, Reliability, Step, Timer, Timers};
 use std::time::Duration;
 
 /// The state.
