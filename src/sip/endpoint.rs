@@ -40,7 +40,7 @@ pub struct LegId(pub u64);
 pub struct RequestId(pub u64);
 
 /// Header fields that the caller adds to a message, in order: name and value, written as they are.
-pub type Headers = Vec<(&'static str, String)>;
+pub type Headers = Vec<(std::borrow::Cow<'static, str>, String)>;
 
 /// A message body with its media type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub struct Settings {
     pub locals: Vec<LocalAddress>,
     /// The Call-IDs that we create start with this (it names the shard).
     pub call_id_prefix: String,
+    /// The number of the shard, part of the names of its transactions.
+    pub shard: u8,
 }
 
 /// A new dialog-forming INVITE to send.
@@ -272,17 +274,18 @@ impl Endpoint {
     #[must_use]
     pub fn new(settings: Settings, mut entropy: Entropy) -> Self {
         let keyer = Keyer::new(&mut entropy);
+        let shard = settings.shard;
         Self {
             settings,
             entropy,
             keyer,
             wheel: TimerWheel::new(),
-            servers: Arena::new(),
+            servers: Arena::new(shard),
             server_index: Index::default(),
             merge_index: Index::default(),
-            clients: Arena::new(),
+            clients: Arena::new(shard),
             client_index: Index::default(),
-            legs: Arena::new(),
+            legs: Arena::new(shard),
             leg_index: Index::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),

@@ -3,25 +3,31 @@
 
 use slab::Slab;
 
-/// A slab whose keys carry a serial number.
+/// Bits of a name that are the place in the slab.
+const PLACE: u32 = 24;
+/// Bits of a name that are place and serial number; the shard is above.
+const OWN: u32 = 56;
+
+/// A slab whose keys carry a serial number, and the number of the shard so that a name finds its owner.
 #[derive(Debug)]
 pub(super) struct Arena<T> {
     slab: Slab<(u32, T)>,
     serial: u32,
+    shard: u8,
 }
 
 // === impl Arena ===
 
 impl<T> Arena<T> {
-    pub(super) const fn new() -> Self {
-        Self { slab: Slab::new(), serial: 0 }
+    pub(super) const fn new(shard: u8) -> Self {
+        Self { slab: Slab::new(), serial: 0, shard }
     }
 
     /// Keeps a value; the number is serial and place, so it returns only after 2^32 insertions into the same place.
     pub(super) fn insert(&mut self, value: T) -> u64 {
         self.serial = self.serial.wrapping_add(1);
         let place = self.slab.insert((self.serial, value));
-        u64::from(self.serial) << 32 | place as u64 & 0xffff_ffff
+        u64::from(self.shard) << OWN | u64::from(self.serial) << PLACE | place as u64 & 0xff_ffff
     }
 
     pub(super) fn get(&self, id: u64) -> Option<&T> {
@@ -47,9 +53,9 @@ impl<T> Arena<T> {
 }
 
 const fn place(id: u64) -> usize {
-    (id & 0xffff_ffff) as usize
+    (id & 0xff_ffff) as usize
 }
 
 const fn serial_of(id: u64) -> u32 {
-    (id >> 32) as u32
+    (id >> PLACE) as u32
 }

@@ -102,7 +102,7 @@ fn cancel_of(invite: &bytes::Bytes, headers: &Headers, user_agent: &str) -> Opti
     writer.copy(&invite, HeaderName::From).copy(&invite, HeaderName::To).copy(&invite, HeaderName::CallId);
     writer.header("CSeq", format!("{} CANCEL", invite.cseq()?.number)).header("User-Agent", user_agent);
     for (name, value) in headers {
-        writer.header(name, value);
+        writer.header(name.as_ref(), value);
     }
     Some((branch, writer.finish()))
 }

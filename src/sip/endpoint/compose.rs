@@ -128,7 +128,7 @@ impl<'a> Reply<'a> {
 
 fn add(writer: &mut Writer, headers: &Headers, body: Option<&Body>) {
     for (name, value) in headers {
-        writer.header(name, value);
+        writer.header(name.as_ref(), value);
     }
     if let Some(body) = body {
         writer.body(body.content_type, &body.bytes);

@@ -81,7 +81,7 @@ fn refusal_of_glare(leg: &Leg, retry_after: u64) -> Option<Refusal> {
     }
     if leg.incoming.is_some() {
         // §14.2: theirs, while we have not answered the one before.
-        return Some((StatusCode::SERVER_INTERNAL_ERROR, vec![("Retry-After", retry_after.to_string())]));
+        return Some((StatusCode::SERVER_INTERNAL_ERROR, vec![("Retry-After".into(), retry_after.to_string())]));
     }
     // §14.2: ours is in progress. RFC 5407 §3.1.5: so is theirs while the answer in its ACK is missing.
     let ours = leg.outgoing.is_some() || leg.to_acknowledge.is_some();

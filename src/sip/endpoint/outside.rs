@@ -117,7 +117,7 @@ pub(super) fn refusal_of_extension(message: &Message) -> Option<Refusal> {
         }
         unsupported.push_str(&String::from_utf8_lossy(option));
     }
-    (!unsupported.is_empty()).then(|| (StatusCode::BAD_EXTENSION, vec![("Unsupported", unsupported)]))
+    (!unsupported.is_empty()).then(|| (StatusCode::BAD_EXTENSION, vec![("Unsupported".into(), unsupported)]))
 }
 
 /// A call that has used up its hops is in a loop. OPTIONS is answered all the same (§11.2: by whom it reaches with 0;

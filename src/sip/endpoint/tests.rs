@@ -36,6 +36,7 @@ fn settings() -> Settings {
             local(Protocol::Udp, "[2001:db8::1]:5060", "[2001:db8::1]:5060"),
         ],
         call_id_prefix: "s0-".to_owned(),
+        shard: 0,
     }
 }
 
@@ -186,7 +187,7 @@ fn invite() -> Invite {
         to: "<sip:room@daily.example.com>".to_owned(),
         contact_user: "+15550199".to_owned(),
         max_forwards: 69,
-        headers: vec![("x-caller", "+15550199".to_owned())],
+        headers: vec![("x-caller".into(), "+15550199".to_owned())],
         body: Some(sdp()),
     }
 }

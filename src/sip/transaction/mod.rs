@@ -18,6 +18,14 @@ mod tests;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientId(pub u64);
 
+impl ClientId {
+    /// The shard whose transaction it is.
+    #[must_use]
+    pub const fn shard(self) -> usize {
+        (self.0 >> 56) as usize
+    }
+}
+
 /// The part of a status that the state machines look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {

@@ -23,7 +23,7 @@ fn responses_copy_the_request_and_add_what_is_ours() {
         .replace("Max-Forwards", "Via: SIP/2.0/TCP a.example.com, SIP/2.0/UDP b.example.com;branch=1\nRecord-Route: <sip:p1.example.com;lr>, <sip:p2.example.com;lr;x=%41>\nMax-Forwards");
     bench.receive(&request);
     let [Event::Invited { leg, .. }] = bench.events()[..] else { panic!() };
-    bench.endpoint.answer(bench.now, leg, vec![("X-Room", "r".to_owned())], Some(sdp())).unwrap();
+    bench.endpoint.answer(bench.now, leg, vec![("X-Room".into(), "r".to_owned())], Some(sdp())).unwrap();
     let sent = bench.sent();
     let answer = &sent[1];
     let vias: Vec<_> = answer.values(HeaderName::Via).map(|via| String::from_utf8_lossy(via).into_owned()).collect();
@@ -95,7 +95,7 @@ fn a_2xx_without_ack_is_reported_after_64_t1_and_nothing_is_hung_up() {
 fn a_rejected_call_is_closed_at_once_while_its_answer_is_repeated_until_the_ack() {
     let mut bench = Bench::new();
     let leg = bench.invited();
-    let headers = vec![("Reason", "Q.850;cause=17".to_owned())];
+    let headers = vec![("Reason".into(), "Q.850;cause=17".to_owned())];
     bench.endpoint.reject(bench.now, leg, StatusCode::BUSY_HERE, Some("No Room"), headers).unwrap();
     assert_eq!(bench.happened(), ["Closed"]);
     let sent = bench.sent();
@@ -178,7 +178,7 @@ fn the_bye_of_the_callee_waits_for_the_ack() {
     let leg = bench.invited();
     bench.endpoint.answer(bench.now, leg, Headers::new(), None).unwrap();
     let tag = String::from_utf8(bench.sent()[0].to_tag().unwrap().to_vec()).unwrap();
-    bench.endpoint.bye(bench.now, leg, vec![("Reason", "Q.850;cause=16".to_owned())]).unwrap();
+    bench.endpoint.bye(bench.now, leg, vec![("Reason".into(), "Q.850;cause=16".to_owned())]).unwrap();
     assert!(bench.said().is_empty());
     assert_eq!(bench.endpoint.bye(bench.now, leg, Headers::new()), Err(CommandError::WrongState));
     bench.receive(&in_dialog("ACK", 10, &tag, "ack1"));

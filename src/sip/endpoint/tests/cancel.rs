@@ -56,7 +56,7 @@ fn a_cancel_of_an_invite_without_cookie_is_matched_too() {
 fn our_cancel_waits_for_a_provisional_response() {
     let mut bench = Bench::new();
     let (leg, invite) = bench.calling();
-    bench.endpoint.cancel(bench.now, leg, vec![("Reason", "SIP;cause=487".to_owned())]).unwrap();
+    bench.endpoint.cancel(bench.now, leg, vec![("Reason".into(), "SIP;cause=487".to_owned())]).unwrap();
     bench.endpoint.cancel(bench.now, leg, Headers::new()).unwrap();
     assert!(bench.said().is_empty());
     bench.receive(&response(&invite, "100 Trying", "", ""));
