@@ -35,6 +35,8 @@ pub(super) struct Place<'d> {
 pub(super) struct Entry {
     /// The keys on the way down to it, list positions left out.
     pub(super) keys: Vec<String>,
+    /// Where its last key stands; of a list's element there is none.
+    pub(super) key: Option<Range<usize>>,
 }
 
 // === impl Document ===
@@ -146,7 +148,8 @@ impl<'t> Document<'t> {
             let Some((name, after)) = inner.split_once('}') else {
                 return Err(self.problem(span, format!("`${{{kind}:` has no closing brace"), "write the `}`"));
             };
-            let content = fetch(kind, name, surroundings).map_err(|(message, remedy)| self.problem(span, message, remedy))?;
+            let content =
+                fetch(kind, name, surroundings).map_err(|(message, remedy)| self.problem(span, message, remedy))?;
             out.push_str(&content);
             self.substituted.push(Substitution { placeholder: format!("${{{kind}:{name}}}"), content });
             found = true;
@@ -216,9 +219,9 @@ pub(super) fn take_out(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) ->
     match value.get_mut() {
         DeValue::Table(table) => {
             let here = table.iter().find(|(key, value)| key.span() == *span || value.span() == *span);
-            if let Some(key) = here.map(|(key, _)| key.get_ref().to_string()) {
+            if let Some((key, place)) = here.map(|(key, _)| (key.get_ref().to_string(), key.span())) {
                 table.remove(key.as_str());
-                return Some(Entry { keys: vec![key] });
+                return Some(Entry { keys: vec![key], key: Some(place) });
             }
             table.iter_mut().find_map(|(key, value)| {
                 let mut entry = take_out(value, span)?;
@@ -233,7 +236,7 @@ pub(super) fn take_out(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) ->
                     kept.push(element.clone());
                 }
                 *list = kept;
-                return Some(Entry { keys: vec![] });
+                return Some(Entry { keys: vec![], key: None });
             }
             list.iter_mut().find_map(|element| take_out(element, span))
         }

@@ -160,3 +160,6 @@ fn read(path: &Path) -> std::io::Result<String> {
 fn resolves(host: &str) -> bool {
     (host, 0).to_socket_addrs().is_ok_and(|mut addresses| addresses.next().is_some())
 }
+
+#[cfg(test)]
+mod tests;

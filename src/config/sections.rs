@@ -12,8 +12,20 @@ use toml::de::{DeValue, ValueDeserializer};
 
 /// The sections of the file; those in double brackets may stand several times.
 const SECTIONS: [&str; 14] = [
-    "sip", "media", "http", "admin", "numbers", "trunk", "target", "route", "daily", "room", "observe", "signalwire",
-    "store", "cluster",
+    "sip",
+    "media",
+    "http",
+    "admin",
+    "numbers",
+    "trunk",
+    "target",
+    "route",
+    "daily",
+    "room",
+    "observe",
+    "signalwire",
+    "store",
+    "cluster",
 ];
 const REPEATED: [&str; 4] = ["trunk", "target", "route", "room"];
 const LATER: [&str; 3] = ["signalwire", "store", "cluster"];
@@ -48,6 +60,8 @@ pub(super) fn read(document: &Document<'_>, problems: &mut Vec<Problem>) -> Opti
 struct Complaint {
     message: String,
     remedy: String,
+    /// The key that a mistyped one was probably meant to be.
+    meant: Option<String>,
 }
 
 struct Reader<'d, 't> {
@@ -114,8 +128,12 @@ impl Reader<'_, '_> {
             let keys = entry.as_ref().map(|entry| entry.keys.clone()).unwrap_or_default();
             // What was taken out a moment ago is not missing: its own problem is told already.
             if !missing.is_some_and(|field| taken.iter().any(|key| key == field)) {
-                let Complaint { message, remedy } = complaint(error.message(), section, &keys);
-                self.problems.push(self.document.problem(&span, message, remedy));
+                let Complaint { message, remedy, meant } = complaint(error.message(), section, &keys);
+                // What has to go is pointed at by its key, what has to change by its value.
+                let later = error.message().contains(Later::REFUSAL);
+                let place = entry.as_ref().and_then(|entry| entry.key.clone()).filter(|_| later).unwrap_or(span);
+                self.problems.push(self.document.problem(&place, message, remedy));
+                taken.extend(meant);
             }
             clean = false;
             entry?;
@@ -126,7 +144,7 @@ impl Reader<'_, '_> {
 
 /// Puts serde's message into our words.
 fn complaint(raw: &str, section: &str, keys: &[String]) -> Complaint {
-    let own = |message: String, remedy: String| Complaint { message, remedy };
+    let own = |message: String, remedy: String| Complaint { message, remedy, meant: None };
     let key = keys.last().map_or("value", String::as_str);
     let place = place(section, keys);
     if raw.contains(Later::REFUSAL) {
@@ -134,12 +152,14 @@ fn complaint(raw: &str, section: &str, keys: &[String]) -> Complaint {
     }
     if let Some(unknown) = quoted_after(raw, "unknown field ") {
         let known = expected(raw, unknown);
-        let remedy = match nearest(unknown, known.iter().copied()) {
+        let near = nearest(unknown, known.iter().copied());
+        let remedy = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known keys: {}", known.join(", ")),
         };
         let outer = keys.get(..keys.len().saturating_sub(1)).unwrap_or_default();
-        return own(format!("unknown key `{unknown}` in {}", self::place(section, outer)), remedy);
+        let message = format!("unknown key `{unknown}` in {}", self::place(section, outer));
+        return Complaint { message, remedy, meant: near.map(str::to_owned) };
     }
     if let Some(unknown) = quoted_after(raw, "unknown variant ") {
         let known = expected(raw, unknown);

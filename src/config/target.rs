@@ -65,3 +65,33 @@ pub enum TargetKind {
     /// Any SIP address.
     Sip,
 }
+
+/// What Daily's webhook and the bots behind it look for, and the name by which everything finds its call.
+const DAILY_HEADERS: [(&str, &str); 3] =
+    [("x-caller", "{caller}"), ("x-called", "{called}"), ("x-trunkline-call", "{call_id}")];
+
+// === impl Target ===
+
+impl Target {
+    /// Its headers, defaults of its kind filled in: name and template.
+    #[must_use]
+    pub fn effective_headers(&self) -> Vec<(String, String)> {
+        match (&self.headers, self.kind) {
+            (Some(headers), _) => headers.iter().map(|(name, template)| (name.clone(), template.clone())).collect(),
+            (None, TargetKind::Daily) => {
+                DAILY_HEADERS.iter().map(|(name, template)| ((*name).to_owned(), (*template).to_owned())).collect()
+            }
+            (None, _) => vec![],
+        }
+    }
+
+    /// Its codecs, defaults of its kind filled in; `None` for all.
+    #[must_use]
+    pub fn effective_codecs(&self) -> Option<Vec<String>> {
+        match (&self.codecs, self.kind) {
+            (Some(codecs), _) => Some(codecs.clone()),
+            (None, TargetKind::Daily) => Some(["PCMU", "PCMA", "G722", "opus"].map(str::to_owned).to_vec()),
+            (None, _) => None,
+        }
+    }
+}

@@ -193,9 +193,21 @@ macro_rules! from_text {
     ($type:ident, $name:literal, $pattern:literal, $parse:expr) => {
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                let parse: fn(&str) -> Result<Self, String> = $parse;
-                parse(&text).map_err(de::Error::custom)
+                // Inside the visitor, so that an error has the place of the string and not of the list around it.
+                struct Text;
+                impl de::Visitor<'_> for Text {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("a string")
+                    }
+
+                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$type, E> {
+                        let parse: fn(&str) -> Result<$type, String> = $parse;
+                        parse(text).map_err(E::custom)
+                    }
+                }
+                deserializer.deserialize_str(Text)
             }
         }
 
@@ -285,7 +297,9 @@ fn parse_peer(text: &str) -> Result<Peer, String> {
     if plausible {
         Ok(Peer::Name(text.to_owned()))
     } else {
-        Err(format!("`{text}` is no address, network or DNS name; write for example \"192.0.2.10\", \"192.0.2.0/24\" or \"pbx.example.com\""))
+        Err(format!(
+            "`{text}` is no address, network or DNS name; write for example \"192.0.2.10\", \"192.0.2.0/24\" or \"pbx.example.com\""
+        ))
     }
 }
 

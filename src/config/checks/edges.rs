@@ -40,7 +40,8 @@ impl Check<'_> {
         if let Some(advertise) = &media.advertise {
             self.advertise(&place.key("advertise"), "media", advertise);
         } else if self.config.media_host().is_none() && !self.config.sip.listen.is_empty() {
-            let remedy = "add `advertise = \"ADDRESS\"` to [media], the address that the PBX and the cloud send media to";
+            let remedy =
+                "add `advertise = \"ADDRESS\"` to [media], the address that the PBX and the cloud send media to";
             self.wrong(&place, "there is no address for media: everything listens on all addresses", remedy);
         }
         for (key, span) in [
@@ -92,7 +93,8 @@ impl Check<'_> {
         }
         if admin.tokens.is_empty() && !admin.listen.ip().is_loopback() {
             let message = format!("[admin] listens on {} without tokens", admin.listen);
-            let remedy = "add `tokens = [{ name = \"..\", role = \"admin\", token = \"${env:NAME}\" }]`, or listen on 127.0.0.1";
+            let remedy =
+                "add `tokens = [{ name = \"..\", role = \"admin\", token = \"${env:NAME}\" }]`, or listen on 127.0.0.1";
             self.wrong(&place, message, remedy);
         }
         for (position, token) in admin.tokens.iter().enumerate() {

@@ -132,7 +132,11 @@ impl<'c> Check<'c> {
 
     fn pattern_header(&mut self, place: &Place<'_>, header: Option<&super::value::HeaderMatch>) {
         if header.is_some_and(|header| !is_token(&header.name)) {
-            self.wrong(&place.key("name"), "`name` is no header name", "write it as in the message, for example \"X-Tenant\"");
+            self.wrong(
+                &place.key("name"),
+                "`name` is no header name",
+                "write it as in the message, for example \"X-Tenant\"",
+            );
         }
     }
 }

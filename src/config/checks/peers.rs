@@ -11,9 +11,30 @@ use crate::trunk::address::TrunkAddress;
 
 /// Header fields that the gateway writes itself; a second one would contradict it.
 const OWN_HEADERS: [&str; 24] = [
-    "Via", "From", "To", "Call-ID", "CSeq", "Contact", "Max-Forwards", "Route", "Record-Route", "Content-Length",
-    "Content-Type", "Require", "Supported", "Allow", "User-Agent", "Authorization", "Proxy-Authorization", "v", "f",
-    "t", "i", "m", "l", "c",
+    "Via",
+    "From",
+    "To",
+    "Call-ID",
+    "CSeq",
+    "Contact",
+    "Max-Forwards",
+    "Route",
+    "Record-Route",
+    "Content-Length",
+    "Content-Type",
+    "Require",
+    "Supported",
+    "Allow",
+    "User-Agent",
+    "Authorization",
+    "Proxy-Authorization",
+    "v",
+    "f",
+    "t",
+    "i",
+    "m",
+    "l",
+    "c",
 ];
 
 // === impl Check ===
@@ -108,7 +129,11 @@ impl<'c> Check<'c> {
                 } else {
                     "name a group of `match`: $1 is its first pair of parentheses".to_owned()
                 };
-                self.wrong(&place.key("replace"), format!("`replace` names group `{name}`, which `match` has not"), remedy);
+                self.wrong(
+                    &place.key("replace"),
+                    format!("`replace` names group `{name}`, which `match` has not"),
+                    remedy,
+                );
             }
         }
     }

@@ -81,7 +81,11 @@ impl<'c> Check<'c> {
         let Some(daily) = &self.config.daily else { return };
         let place = self.top().key("daily");
         if daily.api_key.expose().trim().is_empty() {
-            self.wrong(&place.key("api_key"), "`api_key` of [daily] is empty", "write the REST key of the Daily domain");
+            self.wrong(
+                &place.key("api_key"),
+                "`api_key` of [daily] is empty",
+                "write the REST key of the Daily domain",
+            );
         }
         self.url(&place.key("api_url"), "api_url", &daily.api_url);
         self.keys(&place.key("hmac"), "hmac", &daily.hmac);
@@ -102,7 +106,11 @@ impl<'c> Check<'c> {
             let decoded = base64::engine::general_purpose::STANDARD.decode(secret.expose());
             if !decoded.is_ok_and(|bytes| !bytes.is_empty()) {
                 let message = format!("`{key}` of [daily] is not base64");
-                self.wrong(&place.index(position), message, "copy the secret as Daily shows it, with its `=` at the end");
+                self.wrong(
+                    &place.index(position),
+                    message,
+                    "copy the secret as Daily shows it, with its `=` at the end",
+                );
             }
         }
     }
