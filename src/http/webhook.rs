@@ -65,12 +65,7 @@ async fn events(State(webhooks): State<Webhooks>, headers: HeaderMap, body: Body
     webhooks.answer("events", verdict)
 }
 
-async fn ready(
-    State(webhooks): State<Webhooks>,
-    Path(room): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
+async fn ready(State(webhooks): State<Webhooks>, Path(room): Path<String>, headers: HeaderMap, body: Body) -> Answer {
     let verdict = match webhooks.read(body).await {
         Ok(body) => webhooks.reported_ready(room, &headers, &body).await,
         Err(refused) => Err(refused),

@@ -183,7 +183,8 @@ impl Companion {
     pub fn ready(&mut self, now: Instant, room: &str, token: &str, endpoint: Option<String>) -> ReadyVerdict {
         let calls = self.rooms.get(room).map(Vec::as_slice).unwrap_or_default();
         let held = |call: &CallId| self.calls.get(call).map(|entry| &entry.held);
-        let mut open = calls.iter().filter(|call| held(call).is_some_and(|held| held.stage() != Stage::Over)).peekable();
+        let mut open =
+            calls.iter().filter(|call| held(call).is_some_and(|held| held.stage() != Stage::Over)).peekable();
         if open.peek().is_none() {
             return ReadyVerdict::UnknownRoom;
         }

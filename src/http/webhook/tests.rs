@@ -227,7 +227,8 @@ async fn events_are_believed_only_when_signed() {
     assert_eq!(door.status(event(body)).await, 200);
     assert_eq!(door.status(event(body)).await, 200);
     assert_eq!(door.status(event(r#"{"type":"meeting.started","payload":{}}"#)).await, 200);
-    let expected = ["unauthorised", "unauthorised", "accepted", "duplicate", "ignored"].map(|result| ("events", result));
+    let expected =
+        ["unauthorised", "unauthorised", "accepted", "duplicate", "ignored"].map(|result| ("events", result));
     let mut counted = door.counted().await;
     counted.sort_unstable();
     let mut expected = expected.to_vec();
@@ -265,7 +266,9 @@ async fn ready_needs_the_rooms_token() {
 async fn a_ready_signal_may_name_its_endpoint_or_not() {
     let door = Door::new();
     door.hold();
-    for body in ["", " ", "{}", r#"{"sipEndpoint":null}"#, r#"{"sipEndpoint":""}"#, r#"{"sipEndpoint":"r@example.com"}"#] {
+    for body in
+        ["", " ", "{}", r#"{"sipEndpoint":null}"#, r#"{"sipEndpoint":""}"#, r#"{"sipEndpoint":"r@example.com"}"#]
+    {
         assert_eq!(door.status(ready("lobby", "lobby-key", body)).await, 200, "{body}");
     }
     for body in ["[]", "{", "x", r#"{"sipEndpoint":7}"#, r#"{"sipEndpoint":"nowhere"}"#, r#"{"sipEndpoint":"a b@c"}"#] {

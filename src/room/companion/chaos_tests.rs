@@ -252,9 +252,7 @@ impl World {
 
     /// What the companion hears, and whether the request had its effect.
     fn outcome(&mut self, operation: Operation) -> (Result<Product, Failure>, bool) {
-        let fail = |kind, retry_after| {
-            Err(Failure { kind, text: format!("{kind:?}"), retry_after })
-        };
+        let fail = |kind, retry_after| Err(Failure { kind, text: format!("{kind:?}"), retry_after });
         let coin = self.chance(50);
         match self.entropy.below(20) {
             0 => (fail(FailureKind::NotSent, None), false),

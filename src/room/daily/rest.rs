@@ -228,7 +228,10 @@ mod tests {
         let body = BotStart {
             facts: &fixture::facts(),
             dial_in: &fixture::dial_in("c-1"),
-            room: &Room { url: Some("https://x.example.com/r".to_owned()), endpoint: Some("sip:r@example.com".to_owned()) },
+            room: &Room {
+                url: Some("https://x.example.com/r".to_owned()),
+                endpoint: Some("sip:r@example.com".to_owned()),
+            },
             token: "t",
             ready_url: "https://gw.example.com/rooms/r/ready",
             ready_token: "secret",

@@ -122,11 +122,7 @@ impl Verifier {
         let digits = std::str::from_utf8(timestamp).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
         let number: u64 = digits.and_then(|digits| digits.parse().ok()).ok_or(Distrust::BadTimestamp)?;
         // The unit is not documented; real traffic was seen in milliseconds.
-        let at = if number >= MILLISECONDS_FROM {
-            Duration::from_millis(number)
-        } else {
-            Duration::from_secs(number)
-        };
+        let at = if number >= MILLISECONDS_FROM { Duration::from_millis(number) } else { Duration::from_secs(number) };
         let skew = now.duration_since(UNIX_EPOCH).unwrap_or_default().abs_diff(at);
         if skew > self.max_skew { Err(Distrust::Stale(skew.as_secs())) } else { Ok(()) }
     }
@@ -207,10 +203,10 @@ mod tests {
         let cases: serde_json::Value = serde_json::from_slice(&cases).unwrap();
         let verifier = verifier(&[cases["secret_base64"].as_str().unwrap()]);
         for case in cases["cases"].as_array().unwrap() {
-            let body =
-                corpus(&format!("webhook/daily-pinless/{}", case["body_file"].as_str().unwrap())).unwrap();
+            let body = corpus(&format!("webhook/daily-pinless/{}", case["body_file"].as_str().unwrap())).unwrap();
             let mut headers = HeaderMap::new();
-            for (name, value) in [("x-pinless-timestamp", &case["timestamp"]), ("x-pinless-signature", &case["signature"])]
+            for (name, value) in
+                [("x-pinless-timestamp", &case["timestamp"]), ("x-pinless-signature", &case["signature"])]
             {
                 if let Some(value) = value.as_str() {
                     headers.insert(name, HeaderValue::from_str(value).unwrap());

@@ -270,8 +270,7 @@ async fn an_update_that_gets_no_answer_is_not_sent_twice() {
 
 #[tokio::test]
 async fn an_event_settles_an_update_in_doubt() {
-    let mut house =
-        House::with(fixture::WITH_BOT, |settings| settings.evidence = Evidence::Events).await;
+    let mut house = House::with(fixture::WITH_BOT, |settings| settings.evidence = Evidence::Events).await;
     house.cloud.script("/dialin/pinlessCallUpdate", Script::Status(502, json!({}), vec![]));
     house.hold();
     let (room, token) = house.started().await;

@@ -84,7 +84,10 @@ impl Line {
 
     fn room(&mut self) -> &mut Self {
         let url = Some("https://d.example.com/call-1".to_owned());
-        self.reply(Operation::Room, Ok(Product::Room(Room { url, endpoint: Some("sip:call-1@example.com".to_owned()) })))
+        self.reply(
+            Operation::Room,
+            Ok(Product::Room(Room { url, endpoint: Some("sip:call-1@example.com".to_owned()) })),
+        )
     }
 
     fn token(&mut self) -> &mut Self {
@@ -116,7 +119,10 @@ impl Line {
     /// What was requested since the last look.
     fn requests(&mut self) -> Vec<String> {
         let effects = std::mem::take(&mut self.effects);
-        effects.iter().filter_map(|effect| if let Effect::Request(request) = effect { Some(request.line()) } else { None }).collect()
+        effects
+            .iter()
+            .filter_map(|effect| if let Effect::Request(request) = effect { Some(request.line()) } else { None })
+            .collect()
     }
 
     fn failure(&self) -> Option<(Cause, String)> {
@@ -339,9 +345,8 @@ fn every_deadline_ends_the_call_with_its_own_cause() {
 fn the_plan_says_what_becomes_of_the_caller() {
     let mut line = Line::new("[[room]]\non_failure = 'hangup'\n");
     line.feed(Input::Answered).fire();
-    let hangs_up = |effect: &Effect| {
-        matches!(effect, Effect::Instruct(Instruction::Failed { on_failure: OnFailure::Hangup, .. }))
-    };
+    let hangs_up =
+        |effect: &Effect| matches!(effect, Effect::Instruct(Instruction::Failed { on_failure: OnFailure::Hangup, .. }));
     assert!(line.effects.iter().any(hangs_up));
 }
 
@@ -544,7 +549,8 @@ fn a_second_webhook_of_the_same_call_changes_nothing() {
     let mut line = Line::new(WITH_BOT);
     line.until_bot().bot().feed(Input::DialIn(fixture::dial_in("c-2"))).requests();
     line.ready(ReadySource::Bot);
-    let takes_first = |effect: &Effect| matches!(effect, Effect::Request(Request::Update { call_id, .. }) if call_id == "c-1");
+    let takes_first =
+        |effect: &Effect| matches!(effect, Effect::Request(Request::Update { call_id, .. }) if call_id == "c-1");
     assert!(line.effects.iter().any(takes_first));
 }
 
@@ -556,7 +562,8 @@ fn a_call_that_moves_to_another_target_waits_for_the_webhook_from_there() {
     assert!(line.effects.iter().any(|effect| matches!(effect, Effect::CancelRequests)));
     assert_eq!(line.look(), (Stage::Ready, vec![Timer::Ready], vec![]));
     line.feed(Input::DialIn(fixture::dial_in("c-2")));
-    let takes_second = |effect: &Effect| matches!(effect, Effect::Request(Request::Update { call_id, .. }) if call_id == "c-2");
+    let takes_second =
+        |effect: &Effect| matches!(effect, Effect::Request(Request::Update { call_id, .. }) if call_id == "c-2");
     assert!(line.effects.iter().any(takes_second));
 
     let mut line = Line::new(WITH_BOT);
