@@ -173,7 +173,9 @@ impl Tone {
         let first = self.position;
         self.position += FRAME as u64;
         let step = TAU * f64::from(self.voice.hertz()) / 8_000.0;
-        (first..self.position).map(|n| self.law.encode(((n % 8_000) as f64 * step).sin().mul_add(8_000.0, 0.0) as i16)).collect()
+        (first..self.position)
+            .map(|n| self.law.encode(((n % 8_000) as f64 * step).sin().mul_add(8_000.0, 0.0) as i16))
+            .collect()
     }
 }
 

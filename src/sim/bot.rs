@@ -133,9 +133,7 @@ impl Bot {
             sessions: Mutex::default(),
             options,
         });
-        let router = axum::Router::new()
-            .route("/start", axum::routing::post(start))
-            .with_state(Arc::clone(&shared));
+        let router = axum::Router::new().route("/start", axum::routing::post(start)).with_state(Arc::clone(&shared));
         let server = Server::start(shared.options.listen, router).await?;
         Ok(Self { shared, server })
     }
@@ -272,7 +270,9 @@ impl Session {
         let answer = self.shared.client.post(self.sim("join")).bearer_auth(&self.token).send().await;
         let joined = answer.as_ref().is_ok_and(|answer| answer.status().is_success());
         if !joined {
-            self.shared.violations.add(format!("the bot could not join {} with what it was given: {answer:?}", self.room));
+            self.shared
+                .violations
+                .add(format!("the bot could not join {} with what it was given: {answer:?}", self.room));
         }
         joined
     }
@@ -287,7 +287,8 @@ impl Session {
         let observer = &self.shared.options.observer;
         observer.saw(Observation::new(&self.call_id, Lane::Bot, Lane::Trunkline, "POST ready").detail(endpoint));
         let token = if self.shared.options.misbehaviour.bot_wrong_token { "another" } else { &self.ready_token };
-        let request = self.shared.client.post(&self.ready_url).bearer_auth(token).json(&json!({ "sipEndpoint": endpoint }));
+        let request =
+            self.shared.client.post(&self.ready_url).bearer_auth(token).json(&json!({ "sipEndpoint": endpoint }));
         let status = request.send().await.map(|answer| answer.status().as_u16());
         let what = status.as_ref().map_or_else(|_| "no answer".to_owned(), u16::to_string);
         observer.saw(Observation::new(&self.call_id, Lane::Trunkline, Lane::Bot, what));

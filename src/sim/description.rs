@@ -100,7 +100,8 @@ impl Offer {
             proto: SdpProtocolValue::RtpAvp,
             formats: SdpFormatList::Integers(formats.map(u32::from).collect()),
         });
-        let mut lines: Vec<String> = laws.iter().map(|(number, law)| format!("rtpmap:{number} {}/8000", law.name())).collect();
+        let mut lines: Vec<String> =
+            laws.iter().map(|(number, law)| format!("rtpmap:{number} {}/8000", law.name())).collect();
         lines.extend(events.map(|number| format!("rtpmap:{number} telephone-event/8000")));
         lines.extend(events.map(|number| format!("fmtp:{number} 0-15")));
         lines.extend(["ptime:20".to_owned(), self.flow.name().to_owned()]);
@@ -154,9 +155,11 @@ impl FarSide {
     pub fn read(body: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(body).map_err(|error| format!("SDP: {error}"))?;
         let session = webrtc_sdp::parse_sdp(text, true).map_err(|error| format!("SDP: {error}"))?;
-        let media = session.media.iter().find(|media| *media.get_type() == SdpMediaValue::Audio && media.get_port() != 0);
+        let media =
+            session.media.iter().find(|media| *media.get_type() == SdpMediaValue::Audio && media.get_port() != 0);
         let media = media.ok_or("SDP: no audio")?;
-        let connection = media.get_connection().as_ref().or(session.get_connection().as_ref()).ok_or("SDP: no c= line")?;
+        let connection =
+            media.get_connection().as_ref().or(session.get_connection().as_ref()).ok_or("SDP: no c= line")?;
         let ip = match Address::from(connection.address.clone()) {
             Address::Ip(ip) => ip,
             Address::Fqdn(name) => return Err(format!("SDP: the simulation does not resolve names such as {name}")),
@@ -182,7 +185,9 @@ impl FarSide {
 
 fn encoding(media: &SdpMedia, number: u8) -> Option<String> {
     media.get_attributes_of_type(SdpAttributeType::Rtpmap).into_iter().find_map(|attribute| match attribute {
-        SdpAttribute::Rtpmap(map) if map.payload_type == number && map.frequency == 8_000 => Some(map.codec_name.clone()),
+        SdpAttribute::Rtpmap(map) if map.payload_type == number && map.frequency == 8_000 => {
+            Some(map.codec_name.clone())
+        }
         _ => None,
     })
 }
@@ -243,7 +248,8 @@ mod tests {
     #[test]
     fn hold_is_seen_in_both_spellings() {
         let held = |text: &str| FarSide::read(text.as_bytes()).unwrap().flow;
-        let base = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
+        let base =
+            "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
         assert_eq!(held(base), Flow::Both);
         assert_eq!(held(&format!("{base}a=sendonly\r\n")), Flow::Send);
         assert_eq!(held(&base.replace("c=IN IP4 192.0.2.1", "c=IN IP4 0.0.0.0")), Flow::Send);
@@ -252,7 +258,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_an_error() {
-        let base = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
+        let base =
+            "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
         for text in [
             base.replace("s=-\r\n", ""),
             base.replace("m=audio 4000", "m=audio 0"),

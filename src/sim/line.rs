@@ -50,7 +50,7 @@ impl Line {
     pub(super) async fn open(
         listen: SocketAddr,
         reporting: Reporting,
-    ) -> io::Result<(Self, mpsc::UnboundedReceiver<Incoming>)> {
+    ) -> io::Result<(Self, mpsc::UnboundedReceiver<(Incoming, Inbox)>)> {
         let socket = Arc::new(UdpSocket::bind(listen).await?);
         let address = socket.local_addr()?;
         let inboxes = Inboxes::default();
@@ -67,9 +67,7 @@ impl Line {
 
     /// From now on messages with this Call-ID come out of the inbox.
     pub(super) fn subscribe(&self, call_id: &str) -> Inbox {
-        let (sink, messages) = mpsc::unbounded_channel();
-        locked(&self.inboxes).insert(call_id.to_owned(), sink);
-        Inbox { call_id: call_id.to_owned(), inboxes: Arc::clone(&self.inboxes), messages }
+        Inbox::open(call_id, &self.inboxes)
     }
 
     /// Sends what a leg has to say; `detail` goes with its INVITE.
@@ -102,6 +100,12 @@ fn cseq_method(text: &str) -> &str {
 // === impl Inbox ===
 
 impl Inbox {
+    fn open(call_id: &str, inboxes: &Inboxes) -> Self {
+        let (sink, messages) = mpsc::unbounded_channel();
+        locked(inboxes).insert(call_id.to_owned(), sink);
+        Self { call_id: call_id.to_owned(), inboxes: Arc::clone(inboxes), messages }
+    }
+
     pub(super) async fn next(&mut self) -> Option<Incoming> {
         self.messages.recv().await
     }
@@ -118,7 +122,7 @@ struct Reader {
     socket: Arc<UdpSocket>,
     inboxes: Inboxes,
     reporting: Reporting,
-    new: mpsc::UnboundedSender<Incoming>,
+    new: mpsc::UnboundedSender<(Incoming, Inbox)>,
 }
 
 // === impl Reader ===
@@ -153,7 +157,9 @@ impl Reader {
         match (&unclaimed.start, unclaimed.method) {
             (Start::Response(..), _) | (_, Method::Ack) => {}
             (_, Method::Invite) if unclaimed.to.tag.is_none() => {
-                let _ = self.new.send(unclaimed);
+                // Opened here and not by the call's task: the INVITE's repetition may be the next datagram.
+                let inbox = Inbox::open(&unclaimed.call_id, &self.inboxes);
+                let _ = self.new.send((unclaimed, inbox));
             }
             (_, method) => {
                 let status = if method == Method::Options && unclaimed.to.tag.is_none() { 200 } else { 481 };

@@ -128,7 +128,9 @@ impl Incoming {
                 if request.method != self.method {
                     return Err(format!("CSeq names {}", self.method));
                 }
-                self.header("Max-Forwards").and_then(|hops| hops.parse::<u8>().ok()).ok_or("Max-Forwards is missing or no number")?;
+                self.header("Max-Forwards")
+                    .and_then(|hops| hops.parse::<u8>().ok())
+                    .ok_or("Max-Forwards is missing or no number")?;
                 if first.contains('?') {
                     return Err("Request-URI has a header part (RFC 3261 §19.1.1)".to_owned());
                 }
@@ -254,7 +256,8 @@ pub fn hop(uri: &str) -> Result<SocketAddr, String> {
 pub fn request(method: rsip::Method, uri: &str, mut headers: Vec<Header>, body: &[u8]) -> Result<Vec<u8>, String> {
     finish(&mut headers, body);
     let uri = rsip::Uri::try_from(uri).map_err(|error| format!("`{uri}`: {error}"))?;
-    let request = rsip::Request { method, uri, version: rsip::Version::V2, headers: headers.into(), body: body.to_vec() };
+    let request =
+        rsip::Request { method, uri, version: rsip::Version::V2, headers: headers.into(), body: body.to_vec() };
     Ok(request.into())
 }
 

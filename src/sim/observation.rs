@@ -46,15 +46,7 @@ impl Observation {
     /// `from` did `what` to `to` in `call`; the time is filled in when it is reported.
     #[must_use]
     pub fn new(call: &str, from: Lane, to: Lane, what: impl Into<String>) -> Self {
-        Self {
-            at: Duration::ZERO,
-            from,
-            to,
-            what: what.into(),
-            detail: None,
-            call: call.to_owned(),
-            also: None,
-        }
+        Self { at: Duration::ZERO, from, to, what: what.into(), detail: None, call: call.to_owned(), also: None }
     }
 
     /// With particulars.

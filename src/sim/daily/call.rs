@@ -2,7 +2,7 @@
 
 use super::rooms::Order;
 use super::{DailyCall, Misbehaviour, Shared, Stage, WebhookFault, webhook};
-use crate::clock::{self, Entropy};
+use crate::clock;
 use crate::sim::audio::{Law, Voice};
 use crate::sim::description::{FarSide, Flow, Offer};
 use crate::sim::leg::{Ends, Faults, Leg, LegEvent};
@@ -13,7 +13,7 @@ use crate::sim::rtp::{Heard, Phone, Talk};
 use crate::sim::task::until;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// The call's own state.
 struct Call {
@@ -39,17 +39,15 @@ struct Due {
 }
 
 /// Serves an INVITE until its dialog is over.
-pub(super) async fn serve(shared: Arc<Shared>, invite: Incoming) {
+pub(super) async fn serve(shared: Arc<Shared>, invite: Incoming, mut inbox: Inbox) {
     let mut entropy = locked(&shared.state).entropy.fork();
     let wrong = locked(&shared.state).next_misbehaviour();
     if wrong.dead {
         // Its repetitions come here too and find the same silence.
-        let mut inbox = shared.line.subscribe(&invite.call_id);
         record(&shared, &invite, &wrong);
         while inbox.next().await.is_some() {}
         return;
     }
-    let inbox = shared.line.subscribe(&invite.call_id);
     let phone = match Phone::open(shared.line.address().ip(), &mut entropy).await {
         Ok(phone) => phone,
         Err(error) => return shared.violation(format!("no media port for a simulated call: {error}")),
@@ -96,11 +94,7 @@ fn ends(shared: &Shared, invite: &Incoming) -> Ends {
     }
 }
 
-fn record(
-    shared: &Shared,
-    invite: &Incoming,
-    wrong: &Misbehaviour,
-) -> (String, mpsc::UnboundedReceiver<Order>) {
+fn record(shared: &Shared, invite: &Incoming, wrong: &Misbehaviour) -> (String, mpsc::UnboundedReceiver<Order>) {
     let mut state = locked(&shared.state);
     let call_id = state.uuid();
     let call = DailyCall {

@@ -186,9 +186,9 @@ impl Daily {
         let serving = Arc::clone(&shared);
         let accept = async move {
             let mut live: Vec<Task> = vec![];
-            while let Some(invite) = calls.recv().await {
+            while let Some((invite, inbox)) = calls.recv().await {
                 live.retain(|task| !task.is_finished());
-                live.push(Task::spawn(call::serve(Arc::clone(&serving), invite)));
+                live.push(Task::spawn(call::serve(Arc::clone(&serving), invite, inbox)));
             }
         };
         Ok(Self { shared, api, _calls: Task::spawn(accept) })

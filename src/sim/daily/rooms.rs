@@ -169,11 +169,6 @@ impl State {
         self.calls.iter().map(Entry::report).collect()
     }
 
-    /// The `Call-ID` behind a `callId`.
-    pub(super) fn sip_call_id(&self, call_id: &str) -> Option<String> {
-        self.calls.iter().find(|entry| entry.call.call_id == call_id).map(|entry| entry.call.sip_call_id.clone())
-    }
-
     /// `pinlessCallUpdate`.
     pub(super) fn update(&mut self, call_id: &str, call_domain: &str, sip_uri: &str) -> Update {
         let refused = |status, violation: Option<String>| Update::Refused { status, violation };

@@ -71,8 +71,7 @@ pub(super) async fn ready(shared: &Shared, room: &str, endpoint: &str) {
     let body = body.to_string();
     let timestamp = timestamp(TimestampUnit::Ms, Duration::ZERO);
     let signature = web::sign(&shared.options.events_hmac, &timestamp, body.as_bytes()).ok();
-    let letter =
-        Letter { url, body, timestamp, signature, headers: ["X-Webhook-Timestamp", "X-Webhook-Signature"] };
+    let letter = Letter { url, body, timestamp, signature, headers: ["X-Webhook-Timestamp", "X-Webhook-Signature"] };
     shared.options.observer.saw(Observation::new(room, Lane::Webhook, Lane::Trunkline, "POST dialin.ready"));
     if send(shared, &letter).await != Some(200) {
         shared.violation(format!("dialin.ready of {room} was not answered with 200"));

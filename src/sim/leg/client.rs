@@ -87,7 +87,8 @@ impl Leg {
         if first {
             let below = self.ends.vias.iter().map(|via| Header::Via(via.as_str().into()));
             headers.splice(1..1, below);
-            headers.extend(self.ends.record_routes.iter().map(|route| Header::RecordRoute(format!("<{route}>").into())));
+            headers
+                .extend(self.ends.record_routes.iter().map(|route| Header::RecordRoute(format!("<{route}>").into())));
             headers.extend(self.ends.extra.iter().cloned());
         }
         headers.push(Header::Contact(self.contact().into()));

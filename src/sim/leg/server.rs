@@ -62,7 +62,10 @@ impl Leg {
         let mut headers = self.response_headers(&invite, status);
         if (200..300).contains(&status) || (status > 100 && status < 200) {
             headers.extend(invite.all("Record-Route").map(|route| Header::RecordRoute(route.into())));
-            headers.splice(0..0, self.ends.record_routes.iter().map(|route| Header::RecordRoute(format!("<{route}>").into())));
+            headers.splice(
+                0..0,
+                self.ends.record_routes.iter().map(|route| Header::RecordRoute(format!("<{route}>").into())),
+            );
             headers.push(Header::Contact(self.contact().into()));
         }
         if (200..300).contains(&status) {
@@ -116,7 +119,8 @@ impl Leg {
     }
 
     pub(super) fn request(&mut self, now: Instant, message: &Incoming) -> Vec<LegEvent> {
-        let repeated = self.replies.iter().find(|(branch, method, _)| *branch == message.branch && *method == message.method);
+        let repeated =
+            self.replies.iter().find(|(branch, method, _)| *branch == message.branch && *method == message.method);
         if let Some((_, _, datagram)) = repeated {
             let datagram = datagram.clone();
             self.send(datagram);
@@ -263,7 +267,8 @@ impl Leg {
     }
 
     pub(super) fn expire_server(&mut self, now: Instant) -> Vec<LegEvent> {
-        let due = self.answering.as_mut().and_then(|answering| answering.resend.as_mut()).map(|resend| resend.expire(now));
+        let due =
+            self.answering.as_mut().and_then(|answering| answering.resend.as_mut()).map(|resend| resend.expire(now));
         match due {
             Some(Due::Again(datagram)) => {
                 self.send(datagram);

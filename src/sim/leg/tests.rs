@@ -149,7 +149,8 @@ fn cancel_waits_for_the_first_provisional_response() {
     pair.b().respond(now, 180, b"");
     let (at_a, at_b) = pair.settle();
     assert_eq!(at_b, [LegEvent::Cancelled]);
-    let [LegEvent::Provisional(180), LegEvent::Done(Method::Cancel, 200), LegEvent::Refused { status: 487, .. }] = &at_a[..]
+    let [LegEvent::Provisional(180), LegEvent::Done(Method::Cancel, 200), LegEvent::Refused { status: 487, .. }] =
+        &at_a[..]
     else {
         panic!("{at_a:?}")
     };
