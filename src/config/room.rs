@@ -31,6 +31,10 @@ pub struct RoomPlan {
     /// Who calls `pinlessCallUpdate`; `bot` is not in this version.
     #[serde(default)]
     pub connect: Connect,
+    /// For a plan without `bot`: the bearer token with which whoever serves the room reports ready at
+    /// `/rooms/{room}/ready`. A started bot is given a token of its own instead.
+    #[serde(default)]
+    pub ready_token: Option<Secret>,
     /// From the bot's start to ready.
     #[serde(default = "ready_timeout")]
     pub ready_timeout: Span,

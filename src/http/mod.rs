@@ -3,6 +3,8 @@
 
 pub mod access;
 pub mod admin;
+pub mod body;
 pub mod problem;
+pub mod webhook;
 
 pub use problem::Problem;

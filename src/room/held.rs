@@ -1,0 +1,678 @@
+//! One held call, from the INVITE to Daily until the caller is connected or given up: a sans-IO state machine.
+//!
+//! It stands apart from `companion`, which owns many, so that every race of webhook, REST, bot and hang-up is a row of a
+//! table under a virtual clock. The one promise that all of it serves: `pinlessCallUpdate` is sent only after ready,
+//! only while the caller is there, and never again once a try may have worked.
+
+use super::daily::rest::{self, BotStart};
+use super::daily::webhook::DialIn;
+use super::request::{Failure, FailureKind, Operation, Product, Reply, Request, Room, StartBot};
+use super::retry::{self, TRIES_AFTER_404, TRIES_IN_A_STAGE, Verdict};
+use super::{Evidence, Instruction, Settings};
+use crate::clock::Entropy;
+use crate::config::room::RoomPlan;
+use crate::config::value::Secret;
+use crate::error::{Cause, Termination};
+use crate::record::call::DailyFacts;
+use crate::record::{CallFacts, Lane, Step};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Nobody rings for so long; the SIP side's `ring_timeout` comes first. Only keeps a forgotten call from staying.
+pub const UNANSWERED: Duration = Duration::from_secs(300);
+
+/// What others can make us write into one call's ladder.
+const MOST_NOTES: u32 = 50;
+
+/// Where a held call stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Daily's webhook is due.
+    Webhook,
+    /// The room is being made or looked up.
+    Room,
+    /// The token is being made.
+    Token,
+    /// The bot is being started.
+    Bot,
+    /// Ready is due.
+    Ready,
+    /// The caller is being connected.
+    Update,
+    /// The caller was connected.
+    Connected,
+    /// Given up or ended: nothing may happen any more.
+    Over,
+}
+
+/// The waits of a held call. One deadline runs at a time, and `Retry` beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Timer {
+    /// Daily neither answered nor announced the call ([`UNANSWERED`]).
+    Unanswered,
+    /// The webhook after the answer (`webhook_timeout` of `[daily]`).
+    Webhook,
+    /// The room, all tries (`rest_timeout` times [`TRIES_IN_A_STAGE`]).
+    Room,
+    /// The token, all tries (likewise).
+    Token,
+    /// The bot's start, all tries (`timeout` of `bot`).
+    Bot,
+    /// Ready (`ready_timeout` of the plan).
+    Ready,
+    /// The update, all tries (as the room).
+    Update,
+    /// The wait before the next try ([`retry::wait`]).
+    Retry,
+}
+
+/// What a held call is told.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// The call moved on to another target of Daily's: another webhook is due.
+    PlacedAgain(CallFacts),
+    /// Daily answered.
+    Answered,
+    /// Daily's webhook.
+    DialIn(DialIn),
+    /// A request ended.
+    Reply(Reply),
+    /// The room can take the caller.
+    Ready(Ready),
+    /// Daily's event: a SIP caller is in the room.
+    InRoom,
+    /// Daily's event: the SIP caller left the room.
+    LeftRoom,
+    /// Daily's event: something worth noting.
+    Remark(String),
+    /// A timer fired.
+    Timer(Timer),
+    /// The caller is gone, or no longer Daily's.
+    Ended,
+}
+
+/// That the room can take the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// At which SIP address, with scheme; `None` means the room's.
+    pub endpoint: Option<String>,
+    /// Who says so.
+    pub source: ReadySource,
+}
+
+/// Who says that the room is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadySource {
+    /// Whoever has the ready token.
+    Bot,
+    /// Daily's `dialin.ready`.
+    Event,
+}
+
+/// What a held call wants done.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Send this and hand back the reply.
+    Request(Request),
+    /// Forget the requests that are out.
+    CancelRequests,
+    /// Arm this timer; it replaces one of the same name.
+    Arm(Timer, Instant),
+    /// Disarm it, if it is armed.
+    Disarm(Timer),
+    /// Tell the SIP side.
+    Instruct(Instruction),
+    /// A stage ended.
+    Measured(&'static str, Duration),
+}
+
+/// The names that a call is given at its start; random, so that they cannot be guessed.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// Its room: the plan's, or one to be created.
+    pub room: String,
+    /// The bearer token of its ready URL.
+    pub ready_token: Secret,
+    /// W3C trace context.
+    pub traceparent: String,
+}
+
+/// How the room is come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Errand {
+    /// It is created.
+    Create,
+    /// It exists: the plan's, or one that a lost try made, as its taken name shows.
+    LookUp,
+}
+
+/// One held call.
+#[derive(Debug)]
+pub struct Held {
+    settings: Arc<Settings>,
+    plan: Arc<RoomPlan>,
+    facts: CallFacts,
+    names: Names,
+    entropy: Entropy,
+    stage: Stage,
+    placed: Instant,
+    entered: Instant,
+    deadline: Instant,
+    tries: u32,
+    errand: Errand,
+    in_doubt: bool,
+    last_failure: Option<String>,
+    notes: u32,
+    dial_in: Option<DialIn>,
+    room: Room,
+    token: Option<Secret>,
+    ready: Option<Ready>,
+}
+
+// === impl Stage ===
+
+impl Stage {
+    /// Metric label and stage of the decision record.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Room => "room",
+            Self::Token => "token",
+            Self::Bot => "bot",
+            Self::Ready => "ready",
+            Self::Update => "update",
+            Self::Connected => "connected",
+            Self::Over => "over",
+        }
+    }
+
+    /// Its deadline.
+    #[must_use]
+    pub const fn timer(self) -> Option<Timer> {
+        match self {
+            Self::Webhook => Some(Timer::Webhook),
+            Self::Room => Some(Timer::Room),
+            Self::Token => Some(Timer::Token),
+            Self::Bot => Some(Timer::Bot),
+            Self::Ready => Some(Timer::Ready),
+            Self::Update => Some(Timer::Update),
+            Self::Connected | Self::Over => None,
+        }
+    }
+
+    /// What it asks of the outside.
+    const fn operation(self) -> Option<Operation> {
+        match self {
+            Self::Room => Some(Operation::Room),
+            Self::Token => Some(Operation::Token),
+            Self::Bot => Some(Operation::Bot),
+            Self::Update => Some(Operation::Update),
+            Self::Webhook | Self::Ready | Self::Connected | Self::Over => None,
+        }
+    }
+
+    /// What a call dies of in it.
+    const fn cause(self) -> Cause {
+        match self {
+            Self::Webhook => Cause::WebhookMissing,
+            Self::Room => Cause::RoomFailed,
+            Self::Token => Cause::TokenFailed,
+            Self::Bot => Cause::BotFailed,
+            Self::Ready => Cause::BotNotReady,
+            Self::Update => Cause::UpdateFailed,
+            Self::Connected | Self::Over => Cause::Internal,
+        }
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// A call that was just placed.
+    pub fn new(
+        now: Instant,
+        settings: Arc<Settings>,
+        (plan, facts, names): (Arc<RoomPlan>, CallFacts, Names),
+        entropy: Entropy,
+        out: &mut Vec<Effect>,
+    ) -> Self {
+        let deadline = now + UNANSWERED;
+        out.push(Effect::Arm(Timer::Unanswered, deadline));
+        let errand = if plan.use_room.is_none() { Errand::Create } else { Errand::LookUp };
+        Self {
+            settings,
+            plan,
+            facts,
+            names,
+            entropy,
+            stage: Stage::Webhook,
+            placed: now,
+            entered: now,
+            deadline,
+            tries: 0,
+            errand,
+            in_doubt: false,
+            last_failure: None,
+            notes: 0,
+            dial_in: None,
+            room: Room::default(),
+            token: None,
+            ready: None,
+        }
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Its room's name.
+    #[must_use]
+    pub fn room(&self) -> &str {
+        &self.names.room
+    }
+
+    /// The bearer token of its ready URL.
+    #[must_use]
+    pub fn ready_token(&self) -> &Secret {
+        &self.names.ready_token
+    }
+
+    /// Whether a ready signal is news for it.
+    #[must_use]
+    pub fn awaits_ready(&self) -> bool {
+        self.ready.is_none() && !matches!(self.stage, Stage::Update | Stage::Connected | Stage::Over)
+    }
+
+    /// Takes one input; what follows from it is appended to `out`.
+    pub fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Effect>) {
+        match input {
+            Input::PlacedAgain(facts) => self.placed_again(now, facts, out),
+            Input::Answered => self.answered(now, out),
+            Input::DialIn(dial_in) => self.announced(now, dial_in, out),
+            Input::Reply(reply) => self.replied(now, reply, out),
+            Input::Ready(ready) => self.reported_ready(now, ready, out),
+            Input::InRoom => self.in_room(now, out),
+            Input::LeftRoom => self.left_room(now, out),
+            Input::Remark(remark) => self.note(Lane::Webhook, &remark, None, out),
+            Input::Timer(timer) => self.fired(now, timer, out),
+            Input::Ended => self.ended(now, out),
+        }
+    }
+
+    fn placed_again(&mut self, now: Instant, facts: CallFacts, out: &mut Vec<Effect>) {
+        self.facts = facts;
+        // The earlier target's callId died with its leg. Room, bot and readiness are the call's and stay.
+        self.dial_in = None;
+        match self.stage {
+            Stage::Webhook => {
+                out.push(Effect::Disarm(Timer::Webhook));
+                self.entered = now;
+                self.deadline = now + UNANSWERED;
+                out.push(Effect::Arm(Timer::Unanswered, self.deadline));
+            }
+            Stage::Update => {
+                out.push(Effect::CancelRequests);
+                self.enter(now, Stage::Ready, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn answered(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if self.stage != Stage::Webhook {
+            return;
+        }
+        out.push(Effect::Disarm(Timer::Unanswered));
+        self.entered = now;
+        self.deadline = now + self.settings.webhook_timeout;
+        out.push(Effect::Arm(Timer::Webhook, self.deadline));
+    }
+
+    fn announced(&mut self, now: Instant, dial_in: DialIn, out: &mut Vec<Effect>) {
+        let detail = match self.stage {
+            Stage::Over => Some("too late: the call was given up already".to_owned()),
+            _ if self.dial_in.is_some() => Some("not the first of this call: ignored".to_owned()),
+            _ => Some(format!("callId {}", dial_in.call_id)),
+        };
+        self.note(Lane::Webhook, "POST /daily/dialin", detail, out);
+        if self.dial_in.is_some() || matches!(self.stage, Stage::Connected | Stage::Over) {
+            return;
+        }
+        out.push(Effect::Instruct(Instruction::Named(DailyFacts {
+            call_id: dial_in.call_id.clone(),
+            call_domain: dial_in.call_domain.clone(),
+            room: Some(self.names.room.clone()),
+        })));
+        self.decide("webhook", "the call is on hold at Daily".to_owned(), out);
+        self.dial_in = Some(dial_in);
+        match self.stage {
+            Stage::Webhook => self.enter(now, Stage::Room, out),
+            Stage::Ready => self.connect_if_ready(now, out),
+            _ => {}
+        }
+    }
+
+    fn replied(&mut self, now: Instant, reply: Reply, out: &mut Vec<Effect>) {
+        let detail = match &reply.outcome {
+            Ok(_) => reply.operation.name().to_owned(),
+            Err(failure) => format!("{}: {}", reply.operation.name(), failure.text),
+        };
+        self.happened(reply.operation.lane(), Lane::Trunkline, reply.what, Some(detail), out);
+        if Some(reply.operation) != self.stage.operation() {
+            // The bot reported ready before its starter answered: what the starter says no longer matters.
+            return;
+        }
+        match reply.outcome {
+            Ok(Product::Room(room)) => self.has_room(now, room, out),
+            Ok(Product::Token(token)) => {
+                self.token = Some(token);
+                self.decide("token", "created".to_owned(), out);
+                self.enter(now, Stage::Bot, out);
+            }
+            Ok(Product::Effect) if self.stage == Stage::Bot => {
+                self.decide("bot", "started".to_owned(), out);
+                self.enter(now, Stage::Ready, out);
+            }
+            Ok(Product::Effect) => {
+                self.decide("update", format!("accepted at try {}", self.tries), out);
+                self.enter(now, Stage::Connected, out);
+            }
+            Err(failure) => self.failed_try(now, failure, out),
+        }
+    }
+
+    fn has_room(&mut self, now: Instant, room: Room, out: &mut Vec<Effect>) {
+        if self.is_own_room() && room.endpoint.is_none() {
+            return self.fail(now, Cause::RoomFailed, "the answer names no SIP address for the room".to_owned(), out);
+        }
+        if self.plan.bot.is_some() && room.url.is_none() {
+            return self.fail(now, Cause::RoomFailed, "the answer names no URL for the room".to_owned(), out);
+        }
+        self.room = room;
+        let verb = if self.is_own_room() { "created" } else { "found" };
+        self.decide("room", format!("{} {verb}", self.names.room), out);
+        let next = if self.plan.bot.is_some() { Stage::Token } else { Stage::Ready };
+        self.enter(now, next, out);
+    }
+
+    fn reported_ready(&mut self, now: Instant, ready: Ready, out: &mut Vec<Effect>) {
+        let (from, what) = match ready.source {
+            ReadySource::Bot => (Lane::Bot, "ready"),
+            ReadySource::Event => (Lane::Webhook, "dialin.ready"),
+        };
+        let first = self.awaits_ready();
+        let detail = if first { ready.endpoint.clone() } else { Some("already known: ignored".to_owned()) };
+        self.note(from, what, detail, out);
+        let source = ready.source;
+        if first {
+            // Daily reports every endpoint of a room; one is enough, and a second update would be one too many.
+            self.ready = Some(ready);
+        }
+        match self.stage {
+            Stage::Ready => self.connect_if_ready(now, out),
+            // Nobody but the started bot has the token, so this proves the start, whatever the starter still says. An
+            // event proves only that somebody is in the room; then the starter's answer is waited for.
+            Stage::Bot if source == ReadySource::Bot => {
+                self.decide("bot", "reported ready before its starter answered".to_owned(), out);
+                self.enter(now, Stage::Ready, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// The ready gate: the only way into [`Stage::Update`].
+    fn connect_if_ready(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if self.ready.is_none() || self.dial_in.is_none() {
+            return;
+        }
+        match self.endpoint() {
+            Some(endpoint) => {
+                self.decide("ready", endpoint, out);
+                self.enter(now, Stage::Update, out);
+            }
+            None => {
+                let detail = "neither the room nor the ready signal names a SIP address".to_owned();
+                self.fail(now, Cause::UpdateFailed, detail, out);
+            }
+        }
+    }
+
+    fn in_room(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.note(Lane::Webhook, "dialin.connected", None, out);
+        // In a room of its own it can only be this caller. In a shared one it may be anybody.
+        if !self.is_own_room() || !matches!(self.stage, Stage::Bot | Stage::Ready | Stage::Update) {
+            return;
+        }
+        let outcome = if self.stage == Stage::Update {
+            "dialin.connected: it worked"
+        } else {
+            "dialin.connected: somebody else connected the caller, so it is not done again"
+        };
+        self.decide("update", outcome.to_owned(), out);
+        self.enter(now, Stage::Connected, out);
+    }
+
+    fn left_room(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.note(Lane::Webhook, "dialin.stopped", None, out);
+        if self.is_own_room() && self.stage == Stage::Update {
+            self.fail(now, Cause::UpdateFailed, "dialin.stopped: the caller left the room at once".to_owned(), out);
+        }
+    }
+
+    fn fired(&mut self, now: Instant, timer: Timer, out: &mut Vec<Effect>) {
+        let last = self.last_failure.clone();
+        match timer {
+            Timer::Retry => self.try_once(now, out),
+            Timer::Unanswered | Timer::Webhook if self.stage == Stage::Webhook => {
+                let detail = format!("nothing within {:?}", self.deadline.saturating_duration_since(self.entered));
+                self.fail(now, Cause::WebhookMissing, detail, out);
+            }
+            Timer::Ready if self.stage == Stage::Ready && self.dial_in.is_none() => {
+                let detail = "the call moved to another target, and no webhook came from there".to_owned();
+                self.fail(now, Cause::WebhookMissing, detail, out);
+            }
+            _ if self.stage.timer() == Some(timer) => {
+                let span = self.deadline.saturating_duration_since(self.entered);
+                let detail = match last {
+                    Some(last) => format!("not within {span:?}; at last {last}"),
+                    None => format!("nothing within {span:?}"),
+                };
+                self.fail(now, self.stage.cause(), detail, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn ended(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.leave(now, out);
+        out.push(Effect::CancelRequests);
+        self.stage = Stage::Over;
+    }
+
+    // --- moving between stages
+
+    fn enter(&mut self, now: Instant, stage: Stage, out: &mut Vec<Effect>) {
+        self.leave(now, out);
+        self.stage = stage;
+        self.entered = now;
+        self.tries = 0;
+        self.in_doubt = false;
+        self.last_failure = None;
+        if let (Some(timer), Some(patience)) = (stage.timer(), self.patience(stage)) {
+            self.deadline = now + patience;
+            out.push(Effect::Arm(timer, self.deadline));
+        }
+        match stage {
+            Stage::Room | Stage::Token | Stage::Bot | Stage::Update => self.try_once(now, out),
+            Stage::Ready => self.connect_if_ready(now, out),
+            Stage::Connected => {
+                out.push(Effect::Measured("hold", now.saturating_duration_since(self.placed)));
+                out.push(Effect::Instruct(Instruction::Connected));
+            }
+            Stage::Webhook | Stage::Over => {}
+        }
+    }
+
+    fn leave(&self, now: Instant, out: &mut Vec<Effect>) {
+        let Some(timer) = self.stage.timer() else { return };
+        out.push(Effect::Measured(self.stage.name(), now.saturating_duration_since(self.entered)));
+        out.push(Effect::Disarm(timer));
+        out.push(Effect::Disarm(if self.stage == Stage::Webhook { Timer::Unanswered } else { Timer::Retry }));
+    }
+
+    fn fail(&mut self, now: Instant, cause: Cause, detail: String, out: &mut Vec<Effect>) {
+        let termination = Termination::with_detail(cause, detail);
+        self.decide(self.stage.name(), termination.text(), out);
+        self.ended(now, out);
+        out.push(Effect::Instruct(Instruction::Failed { termination, on_failure: self.plan.on_failure }));
+    }
+
+    fn patience(&self, stage: Stage) -> Option<Duration> {
+        match stage {
+            Stage::Webhook => Some(self.settings.webhook_timeout),
+            Stage::Room | Stage::Token | Stage::Update => Some(self.settings.rest_timeout * TRIES_IN_A_STAGE),
+            Stage::Bot => self.plan.bot.as_ref().map(|bot| bot.timeout.get()),
+            Stage::Ready => Some(self.plan.ready_timeout.get()),
+            Stage::Connected | Stage::Over => None,
+        }
+    }
+
+    // --- requests and their failures
+
+    fn try_once(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let Some(request) = self.request(now) else { return };
+        self.tries += 1;
+        let detail = match (self.tries, request.detail()) {
+            (1, detail) => detail,
+            (tries, Some(detail)) => Some(format!("{detail}, try {tries}")),
+            (tries, None) => Some(format!("try {tries}")),
+        };
+        self.happened(Lane::Trunkline, request.operation().lane(), request.line(), detail, out);
+        out.push(Effect::Request(request));
+    }
+
+    fn request(&self, now: Instant) -> Option<Request> {
+        let name = self.names.room.clone();
+        match self.stage {
+            Stage::Room if self.errand == Errand::Create => {
+                let shown = self.facts.caller_name.as_deref().filter(|shown| !shown.trim().is_empty());
+                let display_name = shown.unwrap_or(&self.facts.caller).to_owned();
+                Some(Request::CreateRoom { name, display_name, plan: Arc::clone(&self.plan) })
+            }
+            Stage::Room => Some(Request::FetchRoom { name }),
+            Stage::Token => {
+                let expires = self.plan.create.clone().unwrap_or_default().expires.get();
+                Some(Request::CreateToken { room: name, expires })
+            }
+            Stage::Bot => self.bot_start(now),
+            Stage::Update => {
+                let dial_in = self.dial_in.as_ref()?;
+                Some(Request::Update {
+                    call_id: dial_in.call_id.clone(),
+                    call_domain: dial_in.call_domain.clone(),
+                    sip_uri: self.endpoint()?,
+                })
+            }
+            Stage::Webhook | Stage::Ready | Stage::Connected | Stage::Over => None,
+        }
+    }
+
+    fn bot_start(&self, now: Instant) -> Option<Request> {
+        let bot = self.plan.bot.as_ref()?;
+        let ready_url = format!("{}/rooms/{}/ready", self.settings.public_url, rest::path_segment(&self.names.room));
+        let empty = DialIn::default();
+        let body = BotStart {
+            facts: &self.facts,
+            // None only while the call moves to another target; the bot learns the numbers from `caller`, `called`.
+            dial_in: self.dial_in.as_ref().unwrap_or(&empty),
+            room: &self.room,
+            token: self.token.as_ref().map(Secret::expose).unwrap_or_default(),
+            ready_url: &ready_url,
+            ready_token: self.names.ready_token.expose(),
+            traceparent: &self.names.traceparent,
+            extra: &bot.body,
+        }
+        .body();
+        Some(Request::StartBot(Box::new(StartBot {
+            url: bot.start_url.clone(),
+            bearer: bot.token.clone(),
+            body,
+            timeout: self.deadline.saturating_duration_since(now),
+            call: self.facts.call_id.clone(),
+            traceparent: self.names.traceparent.clone(),
+        })))
+    }
+
+    fn failed_try(&mut self, now: Instant, failure: Failure, out: &mut Vec<Effect>) {
+        let Some(operation) = self.stage.operation() else { return };
+        let name_taken = operation == Operation::Room && matches!(failure.kind, FailureKind::Refused(400 | 409));
+        if name_taken && self.in_doubt && self.errand == Errand::Create {
+            self.errand = Errand::LookUp;
+            return self.try_once(now, out);
+        }
+        match retry::judge(operation, failure.kind) {
+            Verdict::Retry => self.try_later(now, failure, out),
+            Verdict::RetryInDoubt => {
+                self.in_doubt = true;
+                self.try_later(now, failure, out);
+            }
+            Verdict::RetryBriefly if self.tries < TRIES_AFTER_404 => self.try_later(now, failure, out),
+            Verdict::Doubt if self.settings.evidence == Evidence::Events && self.is_own_room() => {
+                let outcome = format!("{}: it may have worked, so dialin.connected is waited for", failure.text);
+                self.decide("update", outcome, out);
+                self.last_failure = Some(failure.text);
+            }
+            Verdict::Doubt => {
+                let detail = format!("{}; it may have worked, so it was not repeated", failure.text);
+                self.fail(now, Cause::UpdateFailed, detail, out);
+            }
+            Verdict::RetryBriefly | Verdict::Fail => self.fail(now, self.stage.cause(), failure.text, out),
+        }
+    }
+
+    fn try_later(&mut self, now: Instant, failure: Failure, out: &mut Vec<Effect>) {
+        let at = now + retry::wait(self.tries, &failure, &mut self.entropy);
+        if at >= self.deadline {
+            // The caller's time is better spent on the fallback than on waiting for a try that cannot come.
+            let detail = format!("{}; no time for another try", failure.text);
+            return self.fail(now, self.stage.cause(), detail, out);
+        }
+        self.last_failure = Some(failure.text);
+        out.push(Effect::Arm(Timer::Retry, at));
+    }
+
+    // --- small things
+
+    fn is_own_room(&self) -> bool {
+        self.plan.use_room.is_none()
+    }
+
+    fn endpoint(&self) -> Option<String> {
+        self.ready.as_ref().and_then(|ready| ready.endpoint.clone()).or_else(|| self.room.endpoint.clone())
+    }
+
+    fn decide(&self, stage: &str, outcome: String, out: &mut Vec<Effect>) {
+        let step = Step::Companion { stage: stage.to_owned(), outcome };
+        out.push(Effect::Instruct(Instruction::Decided(step)));
+    }
+
+    /// A line of the ladder that somebody outside caused; only so many are written.
+    fn note(&mut self, from: Lane, what: &str, detail: Option<String>, out: &mut Vec<Effect>) {
+        if self.notes < MOST_NOTES {
+            self.notes += 1;
+            self.happened(from, Lane::Trunkline, what.to_owned(), detail, out);
+        }
+    }
+
+    fn happened(&self, from: Lane, to: Lane, what: String, detail: Option<String>, out: &mut Vec<Effect>) {
+        out.push(Effect::Instruct(Instruction::Happened { from, to, what, detail }));
+    }
+}
+
+#[cfg(test)]
+pub mod fixture;
+#[cfg(test)]
+mod tests;
