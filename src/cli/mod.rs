@@ -1,8 +1,14 @@
 //! The command line: arguments in, exit status out. One file per command; nothing else in the house imports from here.
 
 pub mod args;
+pub mod check;
+pub mod demo;
+mod demo_gateway;
+pub mod run;
+pub mod schema;
+pub mod sim;
 
-use args::{Arguments, Command, Simulator};
+use args::{Arguments, Command};
 use clap::Parser as _;
 use std::process::ExitCode;
 
@@ -22,11 +28,11 @@ pub enum Outcome {
 pub fn main() -> ExitCode {
     install_tls_provider();
     match Arguments::try_parse() {
-        Ok(arguments) => dispatch(arguments.command).into(),
+        Ok(arguments) => dispatch(arguments.command),
         Err(usage) => {
             // Help goes to stdout and misuse to stderr; a closed pipe is nobody's fault.
             let _ = usage.print();
-            u8::try_from(usage.exit_code()).map_or(ExitCode::from(Outcome::Wrong), ExitCode::from)
+            u8::try_from(usage.exit_code()).map_or(Outcome::Wrong.into(), ExitCode::from)
         }
     }
 }
@@ -37,26 +43,22 @@ fn install_tls_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-fn dispatch(command: Command) -> Outcome {
+fn dispatch(command: Command) -> ExitCode {
     match command {
-        Command::Run(_) => not_in_this_version("run"),
-        Command::Check(_) => not_in_this_version("check"),
-        Command::Demo(_) => not_in_this_version("demo"),
-        Command::Schema => not_in_this_version("schema"),
-        Command::Sim(sim) => match sim.simulator {
-            Simulator::Daily(_) => not_in_this_version("sim daily"),
-            Simulator::Pbx(_) => not_in_this_version("sim pbx"),
-            Simulator::Signalwire(_) => not_in_this_version("sim signalwire"),
-        },
+        Command::Run(file) => run::run(&file.config).into(),
+        Command::Check(options) => check::run(&options.file.config, options.printed()),
+        Command::Demo(options) => demo::run(&options, demo_gateway::start),
+        Command::Schema => schema::run(),
+        Command::Sim(options) => sim::run(options),
         Command::Explain(_) => not_in_this_version("explain"),
         Command::Doctor(_) => not_in_this_version("doctor"),
         Command::Provision(_) => not_in_this_version("provision"),
     }
 }
 
-fn not_in_this_version(command: &str) -> Outcome {
+fn not_in_this_version(command: &str) -> ExitCode {
     eprintln!("trunkline {command} is not in this version");
-    Outcome::Wrong
+    Outcome::Wrong.into()
 }
 
 // === impl Outcome ===
@@ -77,8 +79,11 @@ mod tests {
 
     #[test]
     fn what_a_later_version_will_do_is_wrong_usage_of_this_one() {
-        let later = Arguments::try_parse_from(["trunkline", "explain", "invite.sip", "--json"]).unwrap();
-        assert_eq!(dispatch(later.command), Outcome::Wrong);
+        for line in ["explain invite.sip --json", "doctor", "provision daily --dry-run", "sim signalwire --port 1"] {
+            let words = std::iter::once("trunkline").chain(line.split(' '));
+            let later = Arguments::try_parse_from(words).unwrap();
+            assert_eq!(format!("{:?}", dispatch(later.command)), format!("{:?}", ExitCode::from(2)), "{line}");
+        }
     }
 
     #[test]
