@@ -178,7 +178,10 @@ pub(crate) fn host_port(text: &[u8]) -> Result<(&[u8], Option<u16>), HeaderError
         }
     };
     let host = host.trim_ascii();
-    if host.is_empty() || host.iter().any(|byte| byte.is_ascii_whitespace() || b"<>\"@,;?/[]".contains(byte)) {
+    let impossible = |byte: &u8| {
+        *byte <= b' ' || matches!(byte, b'<' | b'>' | b'"' | b'@' | b',' | b';' | b'?' | b'/' | b'[' | b']')
+    };
+    if host.is_empty() || host.iter().any(impossible) {
         return Err(HeaderError::Missing("host"));
     }
     let Some(digits) = rest.trim_ascii().strip_prefix(b":") else {

@@ -92,7 +92,11 @@ pub(crate) fn number(digits: &[u8], most: u64) -> Option<u64> {
 
 /// RFC 3261 §25.1 `token`.
 pub(crate) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte))
+    let allowed = |byte: &u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+    };
+    !text.is_empty() && text.iter().all(allowed)
 }
 
 #[cfg(test)]

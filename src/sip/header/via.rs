@@ -50,9 +50,20 @@ impl<'a> Via<'a> {
         let (sent_by, params) = rest.split_at_checked(semicolon).ok_or(HeaderError::Missing("sent-by"))?;
         let (host, port) = uri::host_port(sent_by.trim_ascii())?;
         let params = Params::new(params);
-        let rport = params.get("rport").map(|value| number(value, 65_535).and_then(|port| u16::try_from(port).ok()));
-        let branch = params.get("branch").filter(|branch| !branch.is_empty());
-        Ok(Via { transport, host, port, branch, received: params.get("received").map(unbracketed), rport, params })
+        let mut via = Via { transport, host, port, branch: None, received: None, rport: None, params };
+        // One pass: this runs for every message, and the first of each name counts.
+        for (name, value) in params.iter() {
+            let value = value.unwrap_or_default();
+            if name.eq_ignore_ascii_case(b"branch") {
+                via.branch = via.branch.or(Some(value).filter(|branch| !branch.is_empty()));
+            } else if name.eq_ignore_ascii_case(b"received") {
+                via.received = via.received.or(Some(unbracketed(value)));
+            } else if name.eq_ignore_ascii_case(b"rport") {
+                let port = number(value, 65_535).and_then(|port| u16::try_from(port).ok());
+                via.rport = via.rport.or(Some(port));
+            }
+        }
+        Ok(via)
     }
 
     /// `maddr`, without brackets.
@@ -69,6 +80,7 @@ impl<'a> Via<'a> {
 /// The element as it goes back in a response: RFC 3261 §18.2.1 `received` when sent-by is not where the message came
 /// from, RFC 3581 §4 `rport` filled in (then with `received`) when the peer asked for it.
 pub fn stamped(element: &[u8], peer: SocketAddr) -> Vec<u8> {
+    let element = element.trim_ascii();
     let Ok(via) = Via::parse(element) else { return element.to_vec() };
     let head = element.len() - via.params.raw().len().min(element.len());
     let mut out = Vec::with_capacity(element.len() + 48);
@@ -139,6 +151,7 @@ mod tests {
             text("SIP/2.0/UDP 10.0.0.1:5060;rport;branch=z9hG4bKa"),
             "SIP/2.0/UDP 10.0.0.1:5060;rport=40000;branch=z9hG4bKa;received=192.0.2.9"
         );
+        assert_eq!(text(" SIP/2.0/UDP 192.0.2.9 ;ttl = 1 "), "SIP/2.0/UDP 192.0.2.9;ttl=1");
         assert_eq!(text("SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKa"), "SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKa");
         assert_eq!(
             text("SIP/2.0/UDP pbx.example.com;received=203.0.113.1;branch=z9hG4bKa"),

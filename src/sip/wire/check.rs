@@ -3,9 +3,9 @@
 
 use super::message::{Length, Message};
 use super::name::HeaderName;
+use crate::sip::StatusCode;
 use crate::sip::header::{HeaderError, NameAddr, Via, cseq, number};
 use crate::sip::uri::{Scheme, Uri};
-use crate::sip::{Method, StatusCode};
 
 use std::fmt;
 
@@ -59,7 +59,7 @@ impl std::error::Error for Fault {}
 
 impl Message {
     /// Judges the message by its mandatory parts: version, Request-URI, Via, From, To, Call-ID, CSeq, Max-Forwards if
-    /// it is there, Content-Length if it is there, and the Contact of an INVITE.
+    /// it is there, Content-Length if it is there, and the Contact of an INVITE that forms a dialog.
     ///
     /// A missing Max-Forwards, From tag or branch cookie is tolerated: RFC 2543 peers are alive (RFC 4475 §3.4.1).
     pub fn check(&self) -> Result<(), Fault> {
@@ -130,13 +130,18 @@ impl Message {
             let hops = number(self.only(HeaderName::MaxForwards)?, 255);
             hops.ok_or_else(|| Fault::new(HeaderName::MaxForwards.as_str(), "is no number from 0 to 255"))?;
         }
-        if self.method_bytes() == Method::Invite.as_str().as_bytes() { self.check_contact() } else { Ok(()) }
+        let forms_dialog = self.method_bytes() == b"INVITE" && self.to_tag().is_none();
+        if forms_dialog { self.check_contact() } else { Ok(()) }
     }
 
-    /// RFC 3261 §12.1.1: without a SIP URI here no request could be sent to the caller in the dialog, BYE included.
+    /// RFC 3261 §12.1.1: without a SIP URI here no request could be sent to the caller in the dialog, BYE included. An
+    /// RFC 2543 peer may leave it out and then means its From (RFC 4475 §3.4.1, `inv2543`); a re-INVITE that does keeps
+    /// the target that the dialog has.
     fn check_contact(&self) -> Result<(), Fault> {
         let name = HeaderName::Contact.as_str();
-        let element = self.elements(HeaderName::Contact).next().ok_or_else(|| Fault::missing(name))?;
+        let Some(element) = self.elements(HeaderName::Contact).next() else {
+            return if self.remote_target().is_some() { Ok(()) } else { Err(Fault::missing(name)) };
+        };
         let contact = NameAddr::parse(element).map_err(Fault::of(name))?;
         match contact.uri() {
             Ok(uri) if matches!(uri.scheme, Scheme::Sip | Scheme::Sips) => Ok(()),

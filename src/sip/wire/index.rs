@@ -29,14 +29,6 @@ pub(super) struct Field {
 /// All header lines in order.
 pub(super) type Index = SmallVec<[Field; INLINE]>;
 
-/// What walking the head gave.
-pub(super) enum Walk {
-    /// The index, and where the body starts.
-    Done(Index, usize),
-    /// A line continues on the next one: the caller unfolds and walks again.
-    Folded,
-}
-
 // === impl Span ===
 
 impl Span {
@@ -63,16 +55,17 @@ impl Field {
 }
 
 /// Walks header lines from `at` up to the empty line. Lines without a colon are passed over: they carry nothing that
-/// could be asked for, and are no reason to lose a call.
-pub(super) fn walk(buffer: &[u8], mut at: usize) -> Walk {
+/// could be asked for, and are no reason to lose a call. Gives the index and where the body starts, or `None` when a line
+/// continues on the next one: the caller unfolds and walks again.
+pub(super) fn walk(buffer: &[u8], mut at: usize) -> Option<(Index, usize)> {
     let mut index = Index::new();
     loop {
         let line = Line::at(buffer, at);
         if line.content.is_empty() {
-            return Walk::Done(index, line.next);
+            return Some((index, line.next));
         }
         if matches!(line.content.first(), Some(b' ' | b'\t')) {
-            return Walk::Folded;
+            return None;
         }
         if let Some(field) = field(line.content, at) {
             index.push(field);
@@ -123,9 +116,13 @@ impl<'a> Line<'a> {
 }
 
 /// Undoes folding: RFC 3261 §7.3.1, a line end followed by blanks is the same as one blank. The body stays as it is.
+/// The start line cannot be folded: a line with blanks in front that follows it directly is a header line.
 pub(super) fn unfold(buffer: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(buffer.len() + 4);
-    let mut at = 0;
+    let first = Line::at(buffer, 0);
+    out.extend_from_slice(first.content);
+    let mut at = first.next;
+    let mut continues = false;
     loop {
         let line = Line::at(buffer, at);
         if line.content.is_empty() {
@@ -133,15 +130,17 @@ pub(super) fn unfold(buffer: &[u8]) -> Vec<u8> {
             out.extend_from_slice(buffer.get(line.next..).unwrap_or_default());
             return out;
         }
-        if at > 0 {
-            if matches!(line.content.first(), Some(b' ' | b'\t')) {
+        let content = line.content.trim_ascii();
+        if !content.is_empty() {
+            if continues && matches!(line.content.first(), Some(b' ' | b'\t')) {
                 out.truncate(out.trim_ascii_end().len());
                 out.push(b' ');
             } else {
                 out.extend_from_slice(b"\r\n");
             }
+            out.extend_from_slice(content);
+            continues = true;
         }
-        out.extend_from_slice(if at > 0 { line.content.trim_ascii_start() } else { line.content });
         at = line.next;
     }
 }
@@ -153,7 +152,13 @@ mod tests {
     #[test]
     fn folding_becomes_one_blank_and_the_body_is_left_alone() {
         let folded = b"START\r\nA: one \r\n\t two\r\n  \r\nB : three\r\n\r\n body\r\n more";
-        assert_eq!(unfold(folded), b"START\r\nA: one two \r\nB : three\r\n\r\n body\r\n more");
+        assert_eq!(unfold(folded), b"START\r\nA: one two\r\nB : three\r\n\r\n body\r\n more");
+    }
+
+    #[test]
+    fn the_start_line_is_never_continued() {
+        assert_eq!(unfold(b"START\n A : one\n two\n"), b"START\r\nA : one two\r\n\r\n");
+        assert_eq!(unfold(b"START\n \t\n A: one\n"), b"START\r\nA: one\r\n\r\n");
     }
 
     #[test]

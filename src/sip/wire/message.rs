@@ -1,9 +1,10 @@
 //! One received message: its bytes, its start line and the index of its header fields. It stands apart from the check
 //! because a message that is wrong must still be readable: the refusal is built from it.
 
-use super::index::{self, Index, Line, Span, Walk};
+use super::index::{self, Index, Line, Span};
 use super::name::HeaderName;
 use crate::sip::header::{CSeq, Elements, NameAddr, Via, decode, is_token, number};
+use crate::sip::uri::Scheme;
 use crate::sip::{Method, StatusCode};
 
 use bytes::Bytes;
@@ -78,7 +79,7 @@ impl Message {
     fn index(bytes: Bytes) -> Result<Option<Message>, ParseError> {
         let line = Line::at(&bytes, 0);
         let (start, version) = start_line(line.content)?;
-        let Walk::Done(index, body_start) = index::walk(&bytes, line.next) else { return Ok(None) };
+        let Some((index, body_start)) = index::walk(&bytes, line.next) else { return Ok(None) };
         let available = bytes.len().saturating_sub(body_start);
         let (length, taken) = content_length(&bytes, &index, available);
         let body = Span::new(body_start, body_start + taken);
@@ -213,6 +214,23 @@ impl Message {
     /// The topmost Via, if it can be read.
     pub fn top_via(&self) -> Option<Via<'_>> {
         Via::parse(self.elements(HeaderName::Via).next()?).ok()
+    }
+
+    /// Where requests to the sender go in a dialog: the URI of its Contact (RFC 3261 §12.1), if it is a SIP URI. For an
+    /// INVITE without Contact from an RFC 2543 peer (no branch cookie) it is the URI of its From.
+    pub fn remote_target(&self) -> Option<&[u8]> {
+        let address = match self.value(HeaderName::Contact) {
+            Some(_) => self.address(HeaderName::Contact)?,
+            None if self.is_rfc_2543_invite() => self.address(HeaderName::From)?,
+            None => return None,
+        };
+        let uri = address.uri().ok()?;
+        matches!(uri.scheme, Scheme::Sip | Scheme::Sips).then_some(address.uri)
+    }
+
+    fn is_rfc_2543_invite(&self) -> bool {
+        let cookie = |via: Via<'_>| via.branch.is_some_and(|branch| branch.starts_with(Via::COOKIE));
+        self.is_request() && self.method_bytes() == b"INVITE" && !self.top_via().is_none_or(cookie)
     }
 
     /// Max-Forwards, if it is there and a number up to 255.
