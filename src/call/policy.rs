@@ -26,7 +26,7 @@ impl Policy {
     ///
     /// # Errors
     /// What the checks of the configuration should have found: a template or address that does not compile.
-    pub fn new(config: Config, resolved: &HashMap<String, Vec<IpAddr>>) -> Result<Self, route::RouteError> {
+    pub fn new(config: Config, resolved: &HashMap<String, Vec<IpAddr>>) -> Result<Self, route::TargetError> {
         let trunks = trunk::Table::new(&config, resolved);
         let routes = route::Table::new(&config)?;
         let mut room_headers: Vec<String> =

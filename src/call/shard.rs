@@ -300,7 +300,7 @@ impl Shard {
         let (status, headers): (StatusCode, Headers) = if self.desk.settings.draining {
             (StatusCode::SERVICE_UNAVAILABLE, vec![(Cow::Borrowed("Retry-After"), "30".to_owned())])
         } else {
-            (StatusCode::OK, vec![(Cow::Borrowed("Accept"), "application/sdp".to_owned())])
+            (StatusCode::OK, Headers::new())
         };
         let _ = self.desk.endpoint.respond(now, id, status, None, headers, None);
     }

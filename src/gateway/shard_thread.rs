@@ -6,7 +6,7 @@ use crate::clock;
 use crate::error::Termination;
 use crate::media::MediaEvent;
 use crate::observe::metrics as observed;
-use crate::observe::{Metrics, ShardGauges};
+use crate::observe::Metrics;
 use crate::record::{CallId, CallRecord};
 use crate::room::{CompanionHandle, Instruction};
 use crate::sip::transaction::ClientId;
@@ -112,7 +112,7 @@ struct ShardThread {
     sockets: Vec<(SocketAddr, UdpSocket)>,
     inbox: ShardInbox,
     buffer: Vec<u8>,
-    gauges: Arc<ShardGauges>,
+    gauges: Arc<observed::ShardGauges>,
     stopping: bool,
 }
 

@@ -84,7 +84,7 @@ const COUNTED_LATER: &str = "";
 impl Webhooks {
     async fn read(&self, body: Body) -> Result<Bytes, (&'static str, Problem)> {
         body::read(body, LONGEST_BODY, self.patience).await.map_err(|problem| {
-            let result = match problem.status {
+            let result = match problem.status() {
                 StatusCode::PAYLOAD_TOO_LARGE => "too_large",
                 StatusCode::REQUEST_TIMEOUT => "timeout",
                 _ => "bad_request",
