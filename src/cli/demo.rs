@@ -13,10 +13,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// Needs no file and no account: simulated PBX, Daily and bot around a real gateway, on loopback
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct DemoArgs {
     /// How many calls to place
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=200))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub calls: u32,
     /// Stay up afterwards, so that a softphone or SIPp can call
     #[arg(long)]
