@@ -7,7 +7,7 @@ use super::state::{Call, CallTimer, Desk, Hold};
 use super::teardown::EndedBy;
 use crate::config::room::OnFailure;
 use crate::error::{Cause, Termination};
-use crate::media::{MediaEvent, SilenceClock, Side};
+use crate::media::{MediaEvent, Side, SilenceClock};
 use crate::record::{CallState, Lane, Step};
 use crate::room::Instruction;
 use crate::sip::Message;

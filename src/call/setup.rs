@@ -152,7 +152,6 @@ fn place(
         hold: Hold::None,
         numbers: decided.numbers,
         request: arrival.request,
-        source: arrival.source,
         ring_timer: None,
         hard_timer: Some(desk.timers.insert(hard, (key, CallTimer::Hard))),
         journal,

@@ -117,7 +117,8 @@ impl Call {
         if let Some(timer) = self.hard_timer.take() {
             desk.timers.cancel(timer);
         }
-        let reason = told.and_then(|message| text_of(message, HeaderName::Reason)).unwrap_or_else(|| end.reason_header());
+        let reason =
+            told.and_then(|message| text_of(message, HeaderName::Reason)).unwrap_or_else(|| end.reason_header());
         for side in [Side::A, Side::B] {
             self.release(desk, now, side, &end, &reason);
         }

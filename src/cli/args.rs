@@ -1,6 +1,5 @@
 //! The words of the command line. They are apart from what the commands do, so that the whole grammar is on one page.
 
-use super::check::Print;
 use super::demo::DemoArgs;
 use super::sim::SimArgs;
 use clap::{Args, Parser, Subcommand};
@@ -21,7 +20,7 @@ pub struct Arguments {
 }
 
 /// What to do.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Run the gateway; SIGTERM and SIGINT drain it
     Run(File),
@@ -67,19 +66,10 @@ pub struct Later {
     arguments: Vec<OsString>,
 }
 
-// === impl Check ===
-
-impl Check {
-    /// What goes to stdout.
-    #[must_use]
-    pub const fn printed(&self) -> Print {
-        if self.print { Print::Effective } else { Print::Nothing }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::sim::Simulator;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
         Arguments::try_parse_from(line.split_whitespace()).map(|arguments| arguments.command)
@@ -101,8 +91,8 @@ mod tests {
     #[test]
     fn check_and_demo_know_their_switches() {
         assert!(matches!(parse("trunkline check --print"), Ok(Command::Check(check)) if check.print));
-        let demo = parse("trunkline demo --calls 3 --keep");
-        assert!(matches!(demo, Ok(Command::Demo(demo)) if demo.calls == 3 && demo.keep && !demo.json));
+        let Ok(Command::Demo(demo)) = parse("trunkline demo --calls 3 --keep") else { panic!("demo") };
+        assert!((demo.calls, demo.keep, demo.json) == (3, true, false));
         assert!(parse("trunkline demo --calls 0").is_err());
     }
 
@@ -112,7 +102,7 @@ mod tests {
         assert!(matches!(parse("trunkline provision daily --dry-run"), Ok(Command::Provision(_))));
         assert!(matches!(parse("trunkline doctor"), Ok(Command::Doctor(_))));
         let sim = parse("trunkline sim signalwire --port 1");
-        assert!(matches!(sim, Ok(Command::Sim(_))));
+        assert!(matches!(sim, Ok(Command::Sim(SimArgs { which: Simulator::Signalwire(_) }))));
     }
 
     #[test]

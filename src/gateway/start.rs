@@ -18,8 +18,8 @@ use crate::room::{self, CompanionHandle};
 use crate::sip::endpoint::Settings;
 use crate::sip::{LocalAddress, Message, Protocol};
 use crate::store::Recent;
-use crate::transport::tcp::{Hub, HubHandle, TcpInput};
 use crate::transport::resolve::{Families, Resolver};
+use crate::transport::tcp::{Hub, HubHandle, TcpInput};
 use crate::transport::{local, udp};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -128,8 +128,10 @@ impl Gateway {
             count,
         };
         let threads = start_shards(&parts, bound.udp, inboxes)?;
-        let shared = Arc::new(Shared { shards: handles, recent, metrics: metrics.clone(), draining: watch::Sender::new(false) });
-        let mut tasks = vec![serve(bound.admin, admin::router(shared.clone(), metrics.clone(), Access::new(&config.admin)))];
+        let shared =
+            Arc::new(Shared { shards: handles, recent, metrics: metrics.clone(), draining: watch::Sender::new(false) });
+        let mut tasks =
+            vec![serve(bound.admin, admin::router(shared.clone(), metrics.clone(), Access::new(&config.admin)))];
         tasks.push(serve(bound.http, webhook_router(&config, companion.as_ref().map(|(handle, _)| handle), &metrics)?));
         Ok(Self { addresses: bound.addresses, shared, threads, tasks, tcp: Some(tcp), companion })
     }

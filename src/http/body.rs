@@ -48,7 +48,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_read_up_to_the_limit_and_no_further() {
         assert_eq!(read(Body::from("12345"), 5, LONG).await.unwrap(), "12345");
-        let status = read(Body::from("123456"), 5, LONG).await.unwrap_err().status;
+        let status = read(Body::from("123456"), 5, LONG).await.unwrap_err().status();
         assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     }
 }
