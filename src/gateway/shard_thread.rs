@@ -343,7 +343,10 @@ impl ShardThread {
                         companion.report(report);
                     }
                 }
-                Output::Finished(record) => self.around.recent.push(*record),
+                Output::Finished(record) => {
+                    crate::observe::log::call_finished(&record);
+                    self.around.recent.push(*record);
+                }
             }
         }
     }
