@@ -1,6 +1,90 @@
-//! To be written.
+//! The command line: arguments in, exit status out. One file per command; nothing else in the house imports from here.
+
+pub mod args;
+
+use args::{Arguments, Command, Simulator};
+use clap::Parser as _;
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did what was asked.
+    Done,
+    /// It tried and failed.
+    Failed,
+    /// The arguments or the configuration are wrong.
+    Wrong,
+}
+
 /// Arguments to exit status.
 #[must_use]
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    install_tls_provider();
+    match Arguments::try_parse() {
+        Ok(arguments) => dispatch(arguments.command).into(),
+        Err(usage) => {
+            // Help goes to stdout and misuse to stderr; a closed pipe is nobody's fault.
+            let _ = usage.print();
+            u8::try_from(usage.exit_code()).map_or(ExitCode::from(Outcome::Wrong), ExitCode::from)
+        }
+    }
+}
+
+/// Rustls refuses to choose between providers, so one is named before anything may open a connection. A second
+/// installation (tests, or `main` called twice) changes nothing.
+fn install_tls_provider() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+fn dispatch(command: Command) -> Outcome {
+    match command {
+        Command::Run(_) => not_in_this_version("run"),
+        Command::Check(_) => not_in_this_version("check"),
+        Command::Demo(_) => not_in_this_version("demo"),
+        Command::Schema => not_in_this_version("schema"),
+        Command::Sim(sim) => match sim.simulator {
+            Simulator::Daily(_) => not_in_this_version("sim daily"),
+            Simulator::Pbx(_) => not_in_this_version("sim pbx"),
+            Simulator::Signalwire(_) => not_in_this_version("sim signalwire"),
+        },
+        Command::Explain(_) => not_in_this_version("explain"),
+        Command::Doctor(_) => not_in_this_version("doctor"),
+        Command::Provision(_) => not_in_this_version("provision"),
+    }
+}
+
+fn not_in_this_version(command: &str) -> Outcome {
+    eprintln!("trunkline {command} is not in this version");
+    Outcome::Wrong
+}
+
+// === impl Outcome ===
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::SUCCESS,
+            Outcome::Failed => Self::from(1),
+            Outcome::Wrong => Self::from(2),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_later_version_will_do_is_wrong_usage_of_this_one() {
+        let later = Arguments::try_parse_from(["trunkline", "explain", "invite.sip", "--json"]).unwrap();
+        assert_eq!(dispatch(later.command), Outcome::Wrong);
+    }
+
+    #[test]
+    fn the_tls_provider_is_ring_and_may_be_installed_twice() {
+        install_tls_provider();
+        install_tls_provider();
+        assert!(rustls::crypto::CryptoProvider::get_default().is_some());
+    }
 }

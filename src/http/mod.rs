@@ -1,6 +1,10 @@
-//! The HTTP listeners: what the cloud, bots and operators may ask of the gateway over HTTP. Apart from what they call,
-//! so that routes, limits and problem documents are in one place.
+//! The HTTP listeners: webhooks and bots on one (`webhook`), operators, probes and Prometheus on the other (`admin`).
+//! They are routers only; sockets are opened by whoever assembles the gateway.
 
+pub mod access;
+pub mod admin;
 pub mod body;
 pub mod problem;
 pub mod webhook;
+
+pub use problem::Problem;

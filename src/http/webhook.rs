@@ -4,8 +4,9 @@
 use super::body;
 use super::problem::Problem;
 use crate::clock;
+use crate::config::daily::Daily;
 use crate::room::daily::rest;
-use crate::room::daily::verify::Verifier;
+use crate::room::daily::verify::{SecretError, Verifier};
 use crate::room::daily::webhook::{Announcement, Notice};
 use crate::room::{CompanionHandle, Meter, ReadyVerdict};
 use axum::Router;
@@ -20,32 +21,45 @@ use std::time::Duration;
 /// A webhook is a few hundred bytes; SIP headers of a call may add some.
 pub const LONGEST_BODY: usize = 64 * 1024;
 
-/// What the listener needs.
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the routes share.
 #[derive(Clone)]
-pub struct Webhooks {
+struct Webhooks {
     /// Where the work goes.
-    pub companion: CompanionHandle,
+    companion: CompanionHandle,
     /// The door of `/daily/dialin`.
-    pub dialin: Verifier,
+    dialin: Verifier,
     /// The door of `/daily/events`; without it, events are refused.
-    pub events: Option<Verifier>,
-    /// Counts.
-    pub meter: Arc<dyn Meter>,
-    /// How long a body may take to arrive.
-    pub patience: Duration,
+    events: Option<Verifier>,
+    meter: Arc<dyn Meter>,
+    patience: Duration,
 }
 
 /// What a request came to: the metric's label and the answer.
 type Verdict = Result<&'static str, (&'static str, Problem)>;
 
-/// The routes. Paths and methods are matched strictly.
-pub fn router(webhooks: Webhooks) -> Router {
+/// The listener's routes; paths and methods are matched strictly.
+///
+/// # Errors
+/// A secret of `[daily]` is no base64.
+pub fn router(daily: &Daily, companion: CompanionHandle, meter: Arc<dyn Meter>) -> Result<Router, SecretError> {
+    let skew = daily.max_skew.get();
+    let dialin = Verifier::pinless(&daily.hmac.0, skew)?;
+    let events = daily.events_hmac.as_ref().map(|secrets| Verifier::events(&secrets.0, skew)).transpose()?;
+    Ok(routes(Webhooks { companion, dialin, events, meter, patience: PATIENCE }))
+}
+
+fn routes(webhooks: Webhooks) -> Router {
     Router::new()
         .route("/daily/dialin", post(dialin))
         .route("/daily/events", post(events))
         .route("/rooms/{room}/ready", post(ready))
-        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing here") })
-        .method_not_allowed_fallback(|| async { Problem::new(StatusCode::METHOD_NOT_ALLOWED, "only POST") })
+        .fallback(|| async { Problem::not_found("there is nothing here") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only POST")
+        })
         .with_state(webhooks)
 }
 
@@ -84,7 +98,7 @@ const COUNTED_LATER: &str = "";
 impl Webhooks {
     async fn read(&self, body: Body) -> Result<Bytes, (&'static str, Problem)> {
         body::read(body, LONGEST_BODY, self.patience).await.map_err(|problem| {
-            let result = match problem.status {
+            let result = match problem.status() {
                 StatusCode::PAYLOAD_TOO_LARGE => "too_large",
                 StatusCode::REQUEST_TIMEOUT => "timeout",
                 _ => "bad_request",
@@ -112,7 +126,7 @@ impl Webhooks {
         }
         let Some(verifier) = &self.events else {
             let detail = "events are refused: `events_hmac` of [daily] is not configured";
-            return Err(("refused", Problem::new(StatusCode::FORBIDDEN, detail)));
+            return Err(("refused", Problem::new(StatusCode::FORBIDDEN, "refused", detail)));
         };
         self.check("events", verifier, headers, body)?;
         match notice.map_err(bad_request)? {
@@ -125,15 +139,14 @@ impl Webhooks {
     }
 
     async fn reported_ready(&self, room: String, headers: &HeaderMap, body: &[u8]) -> Verdict {
-        let unauthorised = |detail: &str| ("unauthorised", Problem::new(StatusCode::UNAUTHORIZED, detail));
+        let unauthorised =
+            |detail: &str| ("unauthorised", Problem::new(StatusCode::UNAUTHORIZED, "unauthorised", detail));
         let token = bearer(headers).ok_or_else(|| unauthorised("the ready token is missing"))?;
         let endpoint = endpoint(body).map_err(bad_request)?;
         match self.companion.ready(room, token, endpoint).await {
             ReadyVerdict::Accepted => Ok("accepted"),
             ReadyVerdict::WrongToken => Err(unauthorised("the ready token is not this room's")),
-            ReadyVerdict::UnknownRoom => {
-                Err(("unknown_room", Problem::new(StatusCode::NOT_FOUND, "no held call waits for this room")))
-            }
+            ReadyVerdict::UnknownRoom => Err(("unknown_room", Problem::not_found("no held call waits for this room"))),
         }
     }
 
@@ -147,7 +160,8 @@ impl Webhooks {
         verifier.verify(headers, body, clock::wall()).map_err(|distrust| {
             // The reason is for whoever runs the gateway; the sender learns only that it was refused.
             tracing::warn!(source, %distrust, "a webhook was refused");
-            ("unauthorised", Problem::new(StatusCode::UNAUTHORIZED, "the signature is missing, stale or wrong"))
+            let detail = "the signature is missing, stale or wrong";
+            ("unauthorised", Problem::new(StatusCode::UNAUTHORIZED, "unauthorised", detail))
         })
     }
 
@@ -164,7 +178,7 @@ impl Webhooks {
 }
 
 fn bad_request(problem: impl std::fmt::Display) -> (&'static str, Problem) {
-    ("bad_request", Problem::new(StatusCode::BAD_REQUEST, problem.to_string()))
+    ("bad_request", Problem::bad_request(problem.to_string()))
 }
 
 /// The one bearer token, RFC 6750 §2.1.

@@ -1,0 +1,162 @@
+//! The words of the command line. They are apart from what the commands do, so that the whole grammar is on one page.
+
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The configuration file if nobody names one.
+pub const STANDARD_FILE: &str = "trunkline.toml";
+
+/// The SIP gateway at the enterprise edge that brings PBX callers, with their true numbers, to voice bots in Daily rooms.
+#[derive(Debug, Parser)]
+#[command(name = "trunkline", version, propagate_version = true)]
+#[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage or configuration.")]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway; SIGTERM and SIGINT drain it
+    Run(File),
+    /// Check the configuration and name every problem
+    Check(Check),
+    /// Place calls from a simulated PBX to a simulated Daily through the gateway; needs no file and no account
+    Demo(Demo),
+    /// Run one simulator as a process of its own
+    Sim(Sim),
+    /// Print the JSON Schema of the configuration
+    Schema,
+    /// Explain what becomes of an INVITE (not in this version)
+    Explain(Later),
+    /// Look over machine, network, accounts and peers (not in this version)
+    Doctor(Later),
+    /// Create or update this gateway's entry at Daily (not in this version)
+    Provision(Later),
+}
+
+/// Which configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct File {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = STANDARD_FILE)]
+    pub config: PathBuf,
+}
+
+/// `check`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Check {
+    /// Which configuration.
+    #[command(flatten)]
+    pub file: File,
+    /// Also print the configuration as it takes effect, secrets masked
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// `demo`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Demo {
+    /// How many calls to place
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub calls: u32,
+    /// Stay up afterwards, so that a softphone or SIPp can call
+    #[arg(long)]
+    pub keep: bool,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sim`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Sim {
+    /// Which one.
+    #[command(subcommand)]
+    pub simulator: Simulator,
+}
+
+/// The simulators.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Simulator {
+    /// The cloud: SIP, webhooks, REST and a bot
+    #[command(disable_help_flag = true)]
+    Daily(Rest),
+    /// The enterprise: a PBX that calls
+    #[command(disable_help_flag = true)]
+    Pbx(Rest),
+    /// SignalWire (not in this version)
+    Signalwire(Later),
+}
+
+/// Arguments that the simulator reads itself.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Rest {
+    /// What the simulator is to do; see `--help` of it
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    pub arguments: Vec<OsString>,
+}
+
+/// Whatever a command of a later version will be given.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Later {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    arguments: Vec<OsString>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Arguments::try_parse_from(line.split_whitespace()).map(|arguments| arguments.command)
+    }
+
+    #[test]
+    fn the_grammar_holds_together() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn run_takes_the_standard_file_unless_told() {
+        assert!(matches!(parse("trunkline run"), Ok(Command::Run(file)) if file.config == *STANDARD_FILE));
+        let named = parse("trunkline run --config /etc/trunkline/edge.toml");
+        assert!(matches!(named, Ok(Command::Run(file)) if file.config == *"/etc/trunkline/edge.toml"));
+    }
+
+    #[test]
+    fn check_and_demo_know_their_switches() {
+        assert!(matches!(parse("trunkline check --print"), Ok(Command::Check(check)) if check.print));
+        let demo = Demo { calls: 3, keep: true, json: false };
+        assert!(matches!(parse("trunkline demo --calls 3 --keep"), Ok(Command::Demo(read)) if read == demo));
+        assert!(parse("trunkline demo --calls 0").is_err());
+    }
+
+    #[test]
+    fn commands_of_a_later_version_take_whatever_comes() {
+        assert!(matches!(parse("trunkline explain --trunk pbx -"), Ok(Command::Explain(_))));
+        assert!(matches!(parse("trunkline provision daily --dry-run"), Ok(Command::Provision(_))));
+        assert!(matches!(parse("trunkline doctor"), Ok(Command::Doctor(_))));
+        let sim = parse("trunkline sim signalwire --port 1");
+        assert!(matches!(sim, Ok(Command::Sim(Sim { simulator: Simulator::Signalwire(_) }))));
+    }
+
+    #[test]
+    fn a_simulator_reads_its_own_arguments() {
+        let sim = parse("trunkline sim daily --help --slow 3s").unwrap();
+        let Command::Sim(Sim { simulator: Simulator::Daily(rest) }) = sim else { panic!("{sim:?}") };
+        assert_eq!(rest.arguments, ["--help", "--slow", "3s"]);
+    }
+
+    #[test]
+    fn wrong_usage_is_status_two_and_help_is_not_wrong() {
+        assert_eq!(parse("trunkline fly").unwrap_err().exit_code(), 2);
+        assert_eq!(parse("trunkline").unwrap_err().exit_code(), 2);
+        assert_eq!(parse("trunkline --help").unwrap_err().exit_code(), 0);
+        assert_eq!(parse("trunkline run --version").unwrap_err().exit_code(), 0);
+    }
+}

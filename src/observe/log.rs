@@ -1,0 +1,114 @@
+//! The log: lines for people or JSON for collectors, always on stderr, because stdout belongs to machine output. It is
+//! started once, by the command line.
+
+use crate::config::observe::{LogFormat, Observe};
+use crate::observe::redact;
+use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+/// The environment variable with the filter, for example `info,trunkline::room=debug`.
+pub const FILTER_VARIABLE: &str = "RUST_LOG";
+
+/// What is logged if nobody says otherwise.
+const STANDARD_FILTER: &str = "info";
+
+/// Why the log could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter cannot be read.
+    #[error("{FILTER_VARIABLE} is no log filter: {0}; write for example `info,trunkline::room=debug`")]
+    Filter(#[from] ParseError),
+    /// Somebody started one before.
+    #[error("the log is already started: {0}")]
+    Started(#[from] TryInitError),
+}
+
+/// Starts the log of this process and sets whether it hides numbers.
+///
+/// # Errors
+/// An unreadable filter in the environment, or a log that was started before.
+pub fn start(section: &Observe) -> Result<(), LogError> {
+    redact::set(section.into());
+    let filter = filter(std::env::var(FILTER_VARIABLE).ok().as_deref())?;
+    subscriber(section.log, filter, std::io::stderr).try_init()?;
+    Ok(())
+}
+
+fn filter(wanted: Option<&str>) -> Result<EnvFilter, ParseError> {
+    match wanted.map(str::trim) {
+        None | Some("") => EnvFilter::try_new(STANDARD_FILTER),
+        Some(wanted) => EnvFilter::try_new(wanted),
+    }
+}
+
+/// The subscriber itself, to any writer.
+fn subscriber<W>(format: LogFormat, filter: EnvFilter, writer: W) -> Box<dyn tracing::Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    match format {
+        LogFormat::Text => {
+            let colours =
+                std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
+            Box::new(lines.with_ansi(colours).finish())
+        }
+        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_current_span(false).finish()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(format: LogFormat, wanted: &str) -> String {
+        let page = Page::default();
+        let writer = page.clone();
+        let subscriber = subscriber(format, filter(Some(wanted)).unwrap(), move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(call = "tl00-0123456789abcdef", caller = %redact::number("+15550100123"), "call placed");
+            tracing::debug!("particulars");
+        });
+        let bytes = page.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn json_lines_are_one_object_each_with_the_fields_at_the_top() {
+        let text = written(LogFormat::Json, "info");
+        let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        assert_eq!(line["message"], "call placed");
+        assert_eq!(line["call"], "tl00-0123456789abcdef");
+        assert_eq!(line["caller"], "+15*******23");
+    }
+
+    #[test]
+    fn text_lines_are_for_people_and_the_filter_holds() {
+        let text = written(LogFormat::Text, "info");
+        assert!(text.contains("call placed") && !text.contains("particulars"), "{text}");
+        assert!(written(LogFormat::Text, "debug").contains("particulars"));
+    }
+
+    #[test]
+    fn an_empty_filter_means_the_standard_one_and_nonsense_is_refused() {
+        assert_eq!(filter(Some(" ")).unwrap().to_string(), STANDARD_FILTER);
+        assert!(filter(Some("trunkline=loud")).is_err());
+    }
+}

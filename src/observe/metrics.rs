@@ -1,0 +1,279 @@
+//! The metrics, by the names that dashboards rely on. One registry behind typed methods, so that a label can only hold
+//! a configured name or a word of this program, never a number, a Call-ID or an address.
+
+mod shards;
+mod words;
+
+pub use shards::{Load, ShardGauges};
+pub use words::{CallResult, Direction, Leg, MessageKind, Reach};
+
+use crate::record::CallRecord;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The label of a call that matched no trunk or reached no target.
+pub const NONE: &str = "none";
+
+/// The media type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds of the setup and stage histograms, in seconds: a gateway's own share is milliseconds, a bot's cold start
+/// tens of seconds.
+const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 60.0];
+
+/// The registry and its typed entrances. Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    shards: shards::Shards,
+    calls_started: Family<PairLabels, Counter>,
+    calls: Family<CallLabels, Counter>,
+    setup: Histogram,
+    stages: Family<StageLabels, Histogram, fn() -> Histogram>,
+    webhooks: Family<WebhookLabels, Counter>,
+    refused: Family<ReasonLabels, Counter>,
+    dropped: Family<ReasonLabels, Counter>,
+    trunk_up: Family<TrunkLabels, Gauge>,
+    target_up: Family<TargetLabels, Gauge>,
+    /// By leg, then direction: the paths per packet and per message reach a counter by index, without hash or lock.
+    rtp: [[Counter; 2]; 2],
+    /// By direction, then kind.
+    sip: [[Counter; MessageKind::COUNT]; 2],
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    trunk: String,
+    target: String,
+    result: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PairLabels {
+    trunk: String,
+    target: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TrunkLabels {
+    trunk: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TargetLabels {
+    target: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WebhookLabels {
+    source: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MessageLabels {
+    direction: &'static str,
+    message: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RtpLabels {
+    leg: &'static str,
+    direction: &'static str,
+}
+
+// === impl Metrics ===
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// A fresh registry, everything at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Inner::new()))
+    }
+
+    /// The gauges of a new shard. Dropping them takes the shard out of the sums.
+    #[must_use]
+    pub fn shard(&self) -> Arc<ShardGauges> {
+        self.0.shards.join()
+    }
+
+    /// The sum over all shards.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        self.0.shards.sum()
+    }
+
+    /// An INVITE to `target` was sent for a call of `trunk`: configured names.
+    pub fn call_started(&self, trunk: &str, target: &str) {
+        let labels = PairLabels { trunk: trunk.to_owned(), target: target.to_owned() };
+        self.0.calls_started.get_or_create(&labels).inc();
+    }
+
+    /// A call is over. `trunk` and `target` are configured names or [`NONE`], `reason` is a code of the catalogue.
+    pub fn call_ended(&self, trunk: &str, target: &str, result: CallResult, reason: &'static str) {
+        let labels = CallLabels { trunk: trunk.to_owned(), target: target.to_owned(), result: result.as_str(), reason };
+        self.0.calls.get_or_create(&labels).inc();
+    }
+
+    /// Counts a finished call from its record: [`Metrics::call_ended`] and, if it was answered,
+    /// [`Metrics::setup_seconds`].
+    pub fn call_finished(&self, record: &CallRecord) {
+        let reason = record.termination.as_ref().map_or(NONE, |end| end.cause.entry().code);
+        let trunk = record.trunk.as_deref().unwrap_or(NONE);
+        let target = record.target.as_deref().unwrap_or(NONE);
+        self.call_ended(trunk, target, CallResult::of(record), reason);
+        if let Some(milliseconds) = record.answered_ms {
+            self.setup_seconds(Duration::from_millis(milliseconds));
+        }
+    }
+
+    /// From the INVITE to our 200 towards the caller.
+    pub fn setup_seconds(&self, duration: Duration) {
+        self.0.setup.observe(duration.as_secs_f64());
+    }
+
+    /// One stage of the companion: `webhook`, `room`, `token`, `bot`, `ready`, `update`.
+    pub fn stage_seconds(&self, stage: &'static str, duration: Duration) {
+        self.0.stages.get_or_create(&StageLabels { stage }).observe(duration.as_secs_f64());
+    }
+
+    /// `packets` more RTP packets came from, or went to, the peer of a leg.
+    pub fn rtp_packets(&self, leg: Leg, direction: Direction, packets: u64) {
+        if let Some(counter) = self.0.rtp.get(leg as usize).and_then(|leg| leg.get(direction as usize)) {
+            counter.inc_by(packets);
+        }
+    }
+
+    /// A webhook came from `source` (`daily`, `bot`) and this became of it (`accepted`, `bad_signature` ...).
+    pub fn webhook_request(&self, source: &'static str, result: &'static str) {
+        self.0.webhooks.get_or_create(&WebhookLabels { source, result }).inc();
+    }
+
+    /// A call was refused by a limit: a code of the catalogue (`trunk_full`, `draining` ...).
+    pub fn admission_refused(&self, reason: &'static str) {
+        self.0.refused.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// A SIP message was received or sent.
+    pub fn sip_message(&self, direction: Direction, kind: MessageKind) {
+        if let Some(counter) = self.0.sip.get(direction as usize).and_then(|kinds| kinds.get(kind.index())) {
+            counter.inc();
+        }
+    }
+
+    /// A datagram or frame was dropped without an answer, for a reason in one word (`unparsable`, `oversize` ...).
+    pub fn sip_dropped(&self, reason: &'static str) {
+        self.0.dropped.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// What the last INVITE to a trunk (a fallback call) showed. A trunk that was never called has no sample.
+    pub fn trunk_reach(&self, trunk: &str, reach: Reach) {
+        self.0.trunk_up.get_or_create(&TrunkLabels { trunk: trunk.to_owned() }).set(reach.gauge());
+    }
+
+    /// What the last INVITE to a target showed. A target that was never called has no sample.
+    pub fn target_reach(&self, target: &str, reach: Reach) {
+        self.0.target_up.get_or_create(&TargetLabels { target: target.to_owned() }).set(reach.gauge());
+    }
+
+    /// The page that Prometheus scrapes, as [`CONTENT_TYPE`].
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut page = String::with_capacity(16 * 1024);
+        // Writing to a String cannot fail; if it did, the page without `# EOF` would be refused by the scraper.
+        if prometheus_client::encoding::text::encode(&mut page, &self.0.registry).is_err() {
+            page.clear();
+        }
+        page
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn new() -> Self {
+        let mut registry = Registry::with_prefix("trunkline");
+        let rtp = Family::<RtpLabels, Counter>::default();
+        let sip = Family::<MessageLabels, Counter>::default();
+        let rtp_cells = Leg::ALL.map(|leg| {
+            Direction::ALL.map(|direction| {
+                rtp.get_or_create_owned(&RtpLabels { leg: leg.as_str(), direction: direction.as_str() })
+            })
+        });
+        let sip_cells = Direction::ALL.map(|direction| {
+            let mut kinds = MessageKind::all();
+            std::array::from_fn(|_| {
+                let message = kinds.next().map_or("other", MessageKind::as_str);
+                sip.get_or_create_owned(&MessageLabels { direction: direction.as_str(), message })
+            })
+        });
+        registry.register("rtp_packets", "RTP packets from and to the peers", rtp);
+        registry.register("sip_messages", "SIP messages, by method or class of status", sip);
+        let inner = Self {
+            registry: Registry::default(),
+            shards: shards::Shards::default(),
+            calls_started: Family::default(),
+            calls: Family::default(),
+            setup: seconds(),
+            stages: Family::new_with_constructor(seconds as fn() -> Histogram),
+            webhooks: Family::default(),
+            refused: Family::default(),
+            dropped: Family::default(),
+            trunk_up: Family::default(),
+            target_up: Family::default(),
+            rtp: rtp_cells,
+            sip: sip_cells,
+        };
+        inner.register(&mut registry);
+        Self { registry, ..inner }
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("build", "This program", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register("calls_started", "INVITEs sent to targets", self.calls_started.clone());
+        registry.register("calls", "Finished calls, by how and why they ended", self.calls.clone());
+        registry.register("setup_seconds", "From the caller's INVITE to our 200", self.setup.clone());
+        registry.register("stage_seconds", "Stages of bringing a held call to its bot", self.stages.clone());
+        registry.register("webhook_requests", "Webhooks, by what became of them", self.webhooks.clone());
+        registry.register("admission_refused", "Calls refused by a limit", self.refused.clone());
+        registry.register("sip_dropped", "SIP input dropped without an answer", self.dropped.clone());
+        registry.register("trunk_up", "Whether the last INVITE to the trunk got a response", self.trunk_up.clone());
+        registry.register("target_up", "Whether the last INVITE to the target got a response", self.target_up.clone());
+        registry.register_collector(Box::new(self.shards.clone()));
+    }
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+#[cfg(test)]
+#[path = "metrics_tests.rs"]
+mod tests;

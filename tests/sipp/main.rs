@@ -1,0 +1,111 @@
+//! SIPp as PBX and as cloud, the built gateway between them: every behaviour of `sip-fixtures/scenarios` over real
+//! sockets, spoken by a SIP implementation that is not ours. Afterwards the gateway must be empty and stop when told.
+
+mod gateway;
+mod sipp;
+mod table;
+
+use gateway::Gateway;
+use sipp::{Part, Sipp};
+use std::net::UdpSocket;
+use std::time::Duration;
+use table::Scenario;
+
+/// How long a pair of scenarios may take; the slowest waits 64*T1 of a shortened T1.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// One test for each row of the table, by the same name.
+macro_rules! scenarios {
+    ($($name:ident)*) => {
+        $( #[test] fn $name() { play(stringify!($name)); } )*
+
+        #[test]
+        fn the_table_and_the_tests_name_the_same_scenarios() {
+            let tests = [$(stringify!($name)),*];
+            let table = table::read();
+            let rows: Vec<&str> = table.iter().map(|row| row.name.as_str()).collect();
+            assert_eq!(tests.as_slice(), rows.as_slice());
+        }
+    };
+}
+
+scenarios! {
+    a_call_is_bridged_over_udp
+    a_call_is_bridged_over_tcp
+    a_call_goes_from_tcp_to_udp
+    a_call_goes_from_udp_to_tcp
+    the_cloud_sees_the_numbers_and_no_question_mark
+    compact_and_folded_headers_are_read
+    a_late_offer_is_made_by_the_gateway
+    a_repeated_invite_is_absorbed
+    a_lost_answer_is_repeated
+    a_lost_ack_of_the_pbx_is_asked_for
+    a_lost_ack_to_the_cloud_is_repeated
+    an_answer_that_is_never_acknowledged_is_hung_up
+    a_cancel_waits_for_the_first_word_of_the_cloud
+    a_ringing_call_is_cancelled_on_both_sides
+    an_answer_that_crosses_the_cancel_is_hung_up
+    a_busy_target_is_busy_for_the_pbx
+    a_declined_call_is_declined_for_the_pbx
+    an_unknown_address_is_unknown_for_the_pbx
+    an_overloaded_target_is_overloaded_for_the_pbx
+    a_target_that_only_rings_is_cancelled
+    a_silent_target_times_out
+    early_media_reaches_the_pbx
+    ringing_and_early_media_keep_their_order
+    a_forked_answer_is_acknowledged_and_hung_up
+    the_pbx_holds_and_resumes
+    the_cloud_holds_and_resumes
+    the_cloud_hangs_up
+    both_hang_up_and_the_cloud_is_late
+    both_hang_up_and_the_pbx_is_late
+    a_long_way_to_the_pbx_is_kept_to_the_byte
+    a_long_way_to_the_cloud_is_kept_to_the_byte
+    an_unknown_source_is_refused
+    a_call_without_route_is_refused
+    an_invite_without_contact_is_a_bad_request
+    a_cut_invite_is_a_bad_request
+    an_unknown_method_is_answered_with_the_known_ones
+    a_required_unknown_extension_is_named
+    a_call_without_hops_left_ends
+    options_are_answered
+    a_merged_request_is_refused_and_the_call_goes_on
+    a_stray_bye_and_a_stray_cancel_are_told_so
+}
+
+fn play(name: &str) {
+    if !sipp::installed() {
+        assert!(std::env::var_os("CI").is_none(), "sipp is not installed (apt-get install sip-tester), and this is CI");
+        eprintln!("\n*** SKIPPED {name}: sipp is not installed (apt-get install sip-tester) ***\n");
+        return;
+    }
+    let scenario = table::find(name);
+    let folder = tempfile::tempdir().unwrap();
+    // A socket that listens and never speaks: the one peer that SIPp cannot play.
+    let silent = (scenario.cloud.as_deref() == Some("silent")).then(|| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let mut cloud = cloud_of(&scenario, folder.path());
+    let cloud_port = match (&silent, &cloud) {
+        (Some(socket), _) => socket.local_addr().unwrap().port(),
+        (None, Some(cloud)) => cloud.port(),
+        // Nobody may be called: the call must end at the gateway's door.
+        (None, None) => sipp::free_port(),
+    };
+    let mut gateway = Gateway::start(&scenario, cloud_port, folder.path());
+    let to = gateway.sip(scenario.pbx_transport);
+    let mut pbx = Sipp::start(&Part::pbx(&scenario, to), folder.path());
+
+    let mut complaints = vec![];
+    complaints.extend(pbx.finish(PATIENCE).err());
+    complaints.extend(cloud.as_mut().and_then(|cloud| cloud.finish(Duration::from_secs(10)).err()));
+    complaints.extend(gateway.empties(Duration::from_secs(10)).err());
+    complaints.extend(scenario.reason.as_deref().and_then(|reason| gateway.counted_one_call(reason).err()));
+    complaints.extend(gateway.stop(Duration::from_secs(15)).err());
+    assert!(complaints.is_empty(), "\n{name}\n{}\n--- gateway log\n{}", complaints.join("\n"), gateway.log());
+}
+
+fn cloud_of(scenario: &Scenario, folder: &std::path::Path) -> Option<Sipp> {
+    let name = scenario.cloud.as_deref().filter(|name| *name != "silent")?;
+    let mut sipp = Sipp::start(&Part::cloud(scenario, name), folder);
+    sipp.listens(Duration::from_secs(10));
+    Some(sipp)
+}

@@ -1,0 +1,162 @@
+//! One SIPp process: started on a port that was free, ended when the test is, judged by its own count of calls.
+
+use crate::table::{self, Scenario, Transport};
+use std::fs;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// What a SIPp is to play.
+pub struct Part {
+    file: String,
+    transport: Transport,
+    options: Vec<String>,
+    /// The gateway, for the side that calls.
+    calls: Option<SocketAddr>,
+}
+
+/// A running SIPp.
+pub struct Sipp {
+    child: Child,
+    name: String,
+    port: u16,
+    transport: Transport,
+    folder: PathBuf,
+}
+
+/// Is there a SIPp at all?
+pub fn installed() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| Command::new("sipp").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).spawn().is_ok())
+}
+
+/// A port that nobody has, for UDP and TCP, right now.
+pub fn free_port() -> u16 {
+    loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = udp.local_addr().unwrap();
+        if TcpListener::bind(address).is_ok() {
+            return address.port();
+        }
+    }
+}
+
+/// Waits until `done` says so. The other side is a process that cannot wake us, so this looks again and again.
+pub fn until(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let deadline = trunkline::clock::now() + patience;
+    while !done() {
+        if trunkline::clock::now() >= deadline {
+            return false;
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    true
+}
+
+// === impl Part ===
+
+impl Part {
+    /// The side that calls the gateway.
+    pub fn pbx(scenario: &Scenario, gateway: SocketAddr) -> Self {
+        let mut options = vec!["-s".to_owned(), "+15550100999".to_owned()];
+        options.extend(scenario.pbx_options.iter().cloned());
+        Self { file: format!("pbx-{}", scenario.pbx), transport: scenario.pbx_transport, options, calls: Some(gateway) }
+    }
+
+    /// The side that the gateway calls.
+    pub fn cloud(scenario: &Scenario, name: &str) -> Self {
+        Self {
+            file: format!("cloud-{name}"),
+            transport: scenario.cloud_transport,
+            options: scenario.cloud_options.clone(),
+            calls: None,
+        }
+    }
+}
+
+// === impl Sipp ===
+
+impl Sipp {
+    /// Starts it.
+    pub fn start(part: &Part, folder: &Path) -> Self {
+        let port = free_port();
+        let folder = folder.join(&part.file);
+        fs::create_dir_all(&folder).unwrap();
+        let screen = fs::File::create(folder.join("screen")).unwrap();
+        let mut command = Command::new("sipp");
+        command.current_dir(&folder).stdin(Stdio::null()).stderr(screen.try_clone().unwrap()).stdout(screen);
+        command.arg("-sf").arg(table::folder().join(format!("{}.xml", part.file)));
+        command.args(["-i", "127.0.0.1", "-p", &port.to_string(), "-mp", &free_port().to_string()]);
+        command.args(["-m", "1", "-nostdin", "-timeout", "40", "-recv_timeout", "20000"]);
+        command.args(["-trace_err", "-error_file", "errors", "-trace_msg", "-message_file", "messages"]);
+        command.args(["-trace_stat", "-stf", "statistics", "-fd", "1"]);
+        command.args(["-t", if part.transport == Transport::Tcp { "t1" } else { "u1" }]);
+        command.args(&part.options);
+        command.args(part.calls.map(|gateway| gateway.to_string()));
+        let child = command.spawn().unwrap();
+        Self { child, name: part.file.clone(), port, transport: part.transport, folder }
+    }
+
+    /// Its SIP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Waits until its socket is open: the kernel's table shows it without disturbing it.
+    pub fn listens(&mut self, patience: Duration) {
+        let (table, port) = (if self.transport == Transport::Tcp { "tcp" } else { "udp" }, self.port);
+        let local = format!("0100007F:{port:04X} ");
+        let open = || fs::read_to_string(format!("/proc/net/{table}")).unwrap().contains(&local);
+        assert!(until(patience, open), "{} does not listen on {port}\n{}", self.name, self.tail("screen"));
+    }
+
+    /// Waits for its end and reads its verdict: one successful call, no failed one.
+    pub fn finish(&mut self, patience: Duration) -> Result<(), String> {
+        let mut status = None;
+        until(patience, || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        let Some(status) = status else {
+            return Err(self.complaint("did not come to an end"));
+        };
+        if !status.success() {
+            return Err(self.complaint(&format!("{status}")));
+        }
+        match (self.counted("SuccessfulCall(C)"), self.counted("FailedCall(C)")) {
+            (Some(1), Some(0)) => Ok(()),
+            (good, bad) => Err(self.complaint(&format!("counts {good:?} successful calls and {bad:?} failed ones"))),
+        }
+    }
+
+    /// A column of the last line of its statistics.
+    fn counted(&self, column: &str) -> Option<u64> {
+        let text = fs::read_to_string(self.folder.join("statistics")).ok()?;
+        let mut lines = text.lines();
+        let at = lines.next()?.split(';').position(|name| name == column)?;
+        lines.next_back()?.split(';').nth(at)?.parse().ok()
+    }
+
+    fn complaint(&self, what: &str) -> String {
+        let (errors, messages) = (self.tail("errors"), self.tail("messages"));
+        let errors = if errors.is_empty() { self.tail("screen") } else { errors };
+        format!("--- {}: {what}\n{errors}\n--- {}: messages\n{messages}", self.name, self.name)
+    }
+
+    fn tail(&self, file: &str) -> String {
+        let text = fs::read(self.folder.join(file)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let text = text.unwrap_or_default();
+        let start = text.char_indices().rev().nth(8_000).map_or(0, |(at, _)| at);
+        text[start..].to_owned()
+    }
+}
+
+impl Drop for Sipp {
+    fn drop(&mut self) {
+        // Already over in a test that passed; a test that failed must not leave it behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,90 @@
+//! The rows of `sip-fixtures/scenarios/scenarios.toml`.
+
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// One pair of scenarios and what is expected of the gateway between them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Of the row and of the test.
+    pub name: String,
+    /// `pbx-NAME.xml`.
+    pub pbx: String,
+    /// How the PBX reaches the gateway.
+    #[serde(default)]
+    pub pbx_transport: Transport,
+    /// More arguments for the PBX's SIPp.
+    #[serde(default)]
+    pub pbx_options: Vec<String>,
+    /// `cloud-NAME.xml`; `silent` is a socket that never speaks; absent: the call must not get that far.
+    #[serde(default)]
+    pub cloud: Option<String>,
+    /// How the gateway reaches the cloud.
+    #[serde(default)]
+    pub cloud_transport: Transport,
+    /// More arguments for the cloud's SIPp.
+    #[serde(default)]
+    pub cloud_options: Vec<String>,
+    /// More lines for `[sip]`.
+    #[serde(default)]
+    pub sip: String,
+    /// More lines for the `[[route]]`.
+    #[serde(default)]
+    pub route: String,
+    /// `peers` of the trunk.
+    #[serde(default = "loopback")]
+    pub peers: Vec<String>,
+    /// The code of the catalogue under which exactly one call must be counted; absent if it never was a call.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// How SIP is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    #[default]
+    Udp,
+    Tcp,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    scenario: Vec<Scenario>,
+}
+
+/// Where the scenarios are.
+pub fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sip-fixtures/scenarios")
+}
+
+/// All rows.
+pub fn read() -> Vec<Scenario> {
+    let text = std::fs::read_to_string(folder().join("scenarios.toml")).unwrap();
+    toml::from_str::<Table>(&text).unwrap().scenario
+}
+
+/// The row of a test.
+pub fn find(name: &str) -> Scenario {
+    read().into_iter().find(|row| row.name == name).unwrap_or_else(|| panic!("scenarios.toml has no row `{name}`"))
+}
+
+fn loopback() -> Vec<String> {
+    vec!["127.0.0.1".to_owned()]
+}
+
+#[test]
+fn every_scenario_file_is_played_and_every_played_file_exists() {
+    let rows = read();
+    let pbx = rows.iter().map(|row| format!("pbx-{}.xml", row.pbx));
+    let clouds = rows.iter().filter_map(|row| row.cloud.as_deref()).filter(|name| *name != "silent");
+    let mut played: Vec<String> = pbx.chain(clouds.map(|name| format!("cloud-{name}.xml"))).collect();
+    played.sort();
+    played.dedup();
+    let names = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut files: Vec<String> = names.filter(|name| name.ends_with(".xml")).collect();
+    files.sort();
+    assert_eq!(played, files);
+}
