@@ -1,1 +1,18 @@
-//! To be written.
+//! The centre: one call joins two legs. It is kept small: a leg says what happened, one table says what follows
+//! (`bridge`), and everything that can be known about a call is data in its record.
+
+pub mod bridge;
+mod commands;
+mod divert;
+mod events;
+pub mod journal;
+pub mod leg;
+mod negotiation;
+pub mod policy;
+mod setup;
+pub mod shard;
+mod state;
+mod teardown;
+
+pub use policy::Policy;
+pub use shard::{Output, Shard, ShardSettings};

@@ -1,10 +1,10 @@
 //! `[daily]`: the account.
 
 use super::value::{OneOrMany, Secret, Span};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The section.
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Daily {
     /// REST key.

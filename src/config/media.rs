@@ -1,11 +1,11 @@
 //! `[media]`: ports, addresses and patience of the relay.
 
 use super::value::{PortRange, Span};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// The section.
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Media {
     /// Address the media sockets bind to; default 0.0.0.0.

@@ -14,14 +14,18 @@ pub mod sip;
 pub mod target;
 pub mod trunk;
 // from text to a checked snapshot
+mod checks;
+mod document;
+pub mod effective;
 pub mod load;
+mod sections;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-pub use load::{LoadError, load, parse};
+pub use load::{Examined, LoadError, Problem, examine, load, parse};
 
 /// The whole file, secrets resolved, defaults filled in.
-#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// SIP listeners and timers.

@@ -1,9 +1,9 @@
 //! `[numbers]`: how numbers are read and written unless a trunk says otherwise.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The section.
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Numbers {
     /// ISO 3166 region in which numbers without country code are read.
@@ -13,7 +13,7 @@ pub struct Numbers {
 }
 
 /// Form of a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum NumberFormat {
     /// `+15551234567`.

@@ -1,10 +1,10 @@
 //! `[observe]`: logs and where else to tell.
 
 use super::value::Later;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The section.
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Observe {
     /// Form of the log on stderr.
@@ -18,7 +18,7 @@ pub struct Observe {
 }
 
 /// Form of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.

@@ -1,10 +1,10 @@
 //! `[[room]]`: which held calls get which room and bot.
 
 use super::value::{HeaderMatch, Pattern, Secret, Span};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// One room plan; all conditions that are given must hold.
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoomPlan {
     /// Only calls of this trunk.
@@ -44,7 +44,7 @@ pub struct RoomPlan {
 }
 
 /// How to create a room.
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Create {
     /// Start of its name.
@@ -60,7 +60,7 @@ pub struct Create {
 }
 
 /// The bot's starter.
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bot {
     /// POSTed to.
@@ -77,7 +77,7 @@ pub struct Bot {
 }
 
 /// Who connects the held caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Connect {
     /// We do.
@@ -88,7 +88,7 @@ pub enum Connect {
 }
 
 /// What becomes of the caller when the plan fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
     /// The route's `fallback`.

@@ -1,10 +1,10 @@
 //! `[[route]]`: which calls go to which targets.
 
 use super::value::{HeaderMatch, Later, Pattern, Span};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// One route; all conditions that are given must hold.
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// Only calls of this trunk.
@@ -36,7 +36,7 @@ pub struct Route {
 }
 
 /// Where a caller goes when the bot cannot be reached.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub enum Fallback {
     /// A new call to a number of the PBX while the caller stays on the line.
@@ -46,7 +46,7 @@ pub enum Fallback {
 }
 
 /// `{ trunk, number }`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrunkFallback {
     /// The trunk, whose `address` is called.
@@ -56,7 +56,7 @@ pub struct TrunkFallback {
 }
 
 /// `{ status, reason }`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StatusFallback {
     /// SIP status, 400 to 699.
@@ -64,6 +64,33 @@ pub struct StatusFallback {
     /// Reason phrase.
     #[serde(default)]
     pub reason: Option<String>,
+}
+
+// === impl Fallback ===
+
+impl<'de> Deserialize<'de> for Fallback {
+    // Not derived: an untagged enum can only say that nothing fitted, neither where nor why.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Either {
+            trunk: Option<String>,
+            number: Option<String>,
+            status: Option<u16>,
+            reason: Option<String>,
+        }
+        match Either::deserialize(deserializer)? {
+            Either { trunk: Some(trunk), number: Some(number), status: None, reason: None } => {
+                Ok(Self::Trunk(TrunkFallback { trunk, number }))
+            }
+            Either { trunk: None, number: None, status: Some(status), reason } => {
+                Ok(Self::Status(StatusFallback { status, reason }))
+            }
+            _ => Err(serde::de::Error::custom(
+                "a fallback is either a call or a status; write { trunk = \"..\", number = \"..\" } or { status = 480, reason = \"..\" }",
+            )),
+        }
+    }
 }
 
 fn ring() -> Span {

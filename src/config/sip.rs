@@ -1,10 +1,10 @@
 //! `[sip]`: where we listen, how we call ourselves, and the timers of RFC 3261.
 
 use super::value::{Later, Listen, Span};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The section.
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sip {
     /// `udp|tcp:ADDR:PORT`.

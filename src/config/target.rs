@@ -1,11 +1,11 @@
 //! `[[target]]`: a SIP address on the cloud side.
 
 use super::value::Later;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One target.
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// Its name: metric label, log key.
@@ -53,7 +53,7 @@ pub struct Target {
 }
 
 /// What stands behind a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetKind {
     /// Daily's static `sip_uri`: the call is answered, held, and announced by webhook.
@@ -64,4 +64,34 @@ pub enum TargetKind {
     Signalwire,
     /// Any SIP address.
     Sip,
+}
+
+/// What Daily's webhook and the bots behind it look for, and the name by which everything finds its call.
+const DAILY_HEADERS: [(&str, &str); 3] =
+    [("x-caller", "{caller}"), ("x-called", "{called}"), ("x-trunkline-call", "{call_id}")];
+
+// === impl Target ===
+
+impl Target {
+    /// Its headers, defaults of its kind filled in: name and template.
+    #[must_use]
+    pub fn effective_headers(&self) -> Vec<(String, String)> {
+        match (&self.headers, self.kind) {
+            (Some(headers), _) => headers.iter().map(|(name, template)| (name.clone(), template.clone())).collect(),
+            (None, TargetKind::Daily) => {
+                DAILY_HEADERS.iter().map(|(name, template)| ((*name).to_owned(), (*template).to_owned())).collect()
+            }
+            (None, _) => vec![],
+        }
+    }
+
+    /// Its codecs, defaults of its kind filled in; `None` for all.
+    #[must_use]
+    pub fn effective_codecs(&self) -> Option<Vec<String>> {
+        match (&self.codecs, self.kind) {
+            (Some(codecs), _) => Some(codecs.clone()),
+            (None, TargetKind::Daily) => Some(["PCMU", "PCMA", "G722", "opus"].map(str::to_owned).to_vec()),
+            (None, _) => None,
+        }
+    }
 }

@@ -1,10 +1,10 @@
 //! `[[trunk]]`: a peer on the enterprise side.
 
 use super::value::{Later, Number, Pattern, Peer};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// One trunk.
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trunk {
     /// Its name: metric label, log key.
@@ -69,7 +69,7 @@ pub struct Trunk {
 }
 
 /// A PBX family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
     /// No assumption.
@@ -92,7 +92,7 @@ pub enum Profile {
 }
 
 /// Where a calling number may stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallerSource {
     /// RFC 3325.
@@ -104,7 +104,7 @@ pub enum CallerSource {
 }
 
 /// Where a called number may stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CalledSource {
     /// The Request-URI.
@@ -114,7 +114,7 @@ pub enum CalledSource {
 }
 
 /// One rewrite: `match` is replaced by `replace` (`$1` names a group); numbers that do not match stay.
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Translate {
     /// Which number.

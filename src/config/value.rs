@@ -1,6 +1,6 @@
 //! The kinds of value the configuration file knows, each with an error that says what it wants.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, de};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -60,7 +60,7 @@ pub enum Peer {
 }
 
 /// `{ name, match }`: a header of the PBX's INVITE and what it must match.
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeaderMatch {
     /// Header name, any case.
@@ -96,6 +96,18 @@ impl Span {
     }
 }
 
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_millis() {
+            0 => f.write_str("0s"),
+            whole if whole % 3_600_000 == 0 => write!(f, "{}h", whole / 3_600_000),
+            whole if whole % 60_000 == 0 => write!(f, "{}m", whole / 60_000),
+            whole if whole % 1_000 == 0 => write!(f, "{}s", whole / 1_000),
+            whole => write!(f, "{whole}ms"),
+        }
+    }
+}
+
 // === impl Secret ===
 
 impl Secret {
@@ -128,14 +140,80 @@ impl Pattern {
     }
 }
 
-/// Reads a value from a string and shows the schema how it looks.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str())
+    }
+}
+
+// === impl Listen, PortRange, Peer ===
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = match self.protocol {
+            ListenProtocol::Udp => "udp",
+            ListenProtocol::Tcp => "tcp",
+        };
+        write!(f, "{protocol}:{}", self.address)
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Net(net) if net.prefix_len() == net.max_prefix_len() => write!(f, "{}", net.addr()),
+            Self::Net(net) => write!(f, "{net}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for Secret {
+    /// Always the same: a secret has no other face.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+// === impl Later ===
+
+impl Later {
+    /// What its refusal says; the loader adds the name of the key.
+    pub(super) const REFUSAL: &'static str = "this key is not in this version";
+}
+
+/// Reads a value from a string, writes it back, and shows the schema how it looks. Errors are `problem; remedy`.
 macro_rules! from_text {
     ($type:ident, $name:literal, $pattern:literal, $parse:expr) => {
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                let parse: fn(&str) -> Result<Self, String> = $parse;
-                parse(&text).map_err(serde::de::Error::custom)
+                // Inside the visitor, so that an error has the place of the string and not of the list around it.
+                struct Text;
+                impl de::Visitor<'_> for Text {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("a string")
+                    }
+
+                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$type, E> {
+                        let parse: fn(&str) -> Result<$type, String> = $parse;
+                        parse(text).map_err(E::custom)
+                    }
+                }
+                deserializer.deserialize_str(Text)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
             }
         }
 
@@ -153,13 +231,22 @@ macro_rules! from_text {
 
 from_text!(Span, "Duration", r"^[0-9]+(ms|s|m|h)$", parse_span);
 from_text!(Secret, "Secret", r"^.+$", |text| Ok(Secret(text.to_owned())));
-from_text!(Pattern, "Pattern", r"^.*$", |text| regex::Regex::new(text).map(Pattern).map_err(|error| error.to_string()));
+from_text!(Pattern, "Pattern", r"^.*$", parse_pattern);
 from_text!(Listen, "Listen", r"^(udp|tcp):.+:[0-9]+$", parse_listen);
 from_text!(PortRange, "PortRange", r"^[0-9]+-[0-9]+$", parse_ports);
 from_text!(Peer, "Peer", r"^.+$", parse_peer);
 
+fn parse_pattern(text: &str) -> Result<Pattern, String> {
+    regex::Regex::new(text).map(Pattern).map_err(|error| {
+        // The crate draws the expression over several lines; the last one says what is wrong.
+        let drawn = error.to_string();
+        let why = drawn.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        format!("`{text}` is no regular expression: {why}; correct it (a literal special character needs a backslash)")
+    })
+}
+
 fn parse_span(text: &str) -> Result<Span, String> {
-    let wants = || format!("`{text}` is no duration: write a whole number and ms, s, m or h, for example \"30s\"");
+    let wants = || format!("`{text}` is no duration; write a whole number and ms, s, m or h, for example \"30s\"");
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits).ok_or_else(wants)?;
     let number: u64 = number.parse().map_err(|_| wants())?;
@@ -175,33 +262,33 @@ fn parse_span(text: &str) -> Result<Span, String> {
 
 fn parse_listen(text: &str) -> Result<Listen, String> {
     let wants =
-        || format!("`{text}` is no listener: write udp:ADDR:PORT or tcp:ADDR:PORT, for example \"udp:0.0.0.0:5060\"");
+        || format!("`{text}` is no listener; write udp:ADDR:PORT or tcp:ADDR:PORT, for example \"udp:0.0.0.0:5060\"");
     let (protocol, address) = text.split_once(':').ok_or_else(wants)?;
     let protocol = match protocol {
         "udp" => ListenProtocol::Udp,
         "tcp" => ListenProtocol::Tcp,
-        "tls" => return Err("a tls listener is not in this version: use udp or tcp".to_owned()),
+        "tls" => return Err("a tls listener is not in this version; use udp or tcp".to_owned()),
         _ => return Err(wants()),
     };
     Ok(Listen { protocol, address: address.parse().map_err(|_| wants())? })
 }
 
 fn parse_ports(text: &str) -> Result<PortRange, String> {
-    let wants = || format!("`{text}` is no port range: write FIRST-LAST, for example \"20000-29999\"");
+    let wants = || format!("`{text}` is no port range; write FIRST-LAST, for example \"20000-29999\"");
     let (first, last) = text.split_once('-').ok_or_else(wants)?;
     let range = PortRange {
         first: first.trim().parse().map_err(|_| wants())?,
         last: last.trim().parse().map_err(|_| wants())?,
     };
     if range.first == 0 || range.last.saturating_sub(range.first) < 3 {
-        return Err(format!("`{text}` has no room for a call: a call takes four ports"));
+        return Err(format!("`{text}` has no room for a call; a call takes four ports, so name at least four"));
     }
     Ok(range)
 }
 
 fn parse_peer(text: &str) -> Result<Peer, String> {
     if let Ok(net) = text.parse::<ipnet::IpNet>() {
-        return Ok(Peer::Net(net));
+        return Ok(Peer::Net(net.trunc()));
     }
     if let Ok(address) = text.parse::<std::net::IpAddr>() {
         return Ok(Peer::Net(address.into()));
@@ -210,13 +297,21 @@ fn parse_peer(text: &str) -> Result<Peer, String> {
     if plausible {
         Ok(Peer::Name(text.to_owned()))
     } else {
-        Err(format!("`{text}` is no address, network or DNS name"))
+        Err(format!(
+            "`{text}` is no address, network or DNS name; write for example \"192.0.2.10\", \"192.0.2.0/24\" or \"pbx.example.com\""
+        ))
     }
 }
 
 impl<'de> Deserialize<'de> for Later {
     fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(serde::de::Error::custom("this key is not in this version"))
+        Err(de::Error::custom(Self::REFUSAL))
+    }
+}
+
+impl Serialize for Later {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit()
     }
 }
 
@@ -232,16 +327,40 @@ impl schemars::JsonSchema for Later {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either<T> {
-            One(T),
-            Many(Vec<T>),
+        // Not an untagged enum: that would lose the place and the words of an error inside.
+        struct Either<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Either<T> {
+            type Value = Vec<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of strings")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<T>, E> {
+                T::deserialize(de::value::StrDeserializer::new(text)).map(|one| vec![one])
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+                let mut many = vec![];
+                while let Some(one) = list.next_element()? {
+                    many.push(one);
+                }
+                if many.is_empty() {
+                    return Err(de::Error::custom("the list is empty; write at least one value"));
+                }
+                Ok(many)
+            }
         }
-        Ok(match Either::deserialize(deserializer)? {
-            Either::One(one) => Self(vec![one]),
-            Either::Many(many) => Self(many),
-        })
+        deserializer.deserialize_any(Either(std::marker::PhantomData)).map(Self)
+    }
+}
+
+impl<T: Serialize> Serialize for OneOrMany<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [one] => one.serialize(serializer),
+            many => many.serialize(serializer),
+        }
     }
 }
 

@@ -154,6 +154,8 @@ catalogue! {
     // --- the companion
     /// Daily's webhook never came.
     WebhookMissing = "webhook_missing" Api 504 102 "the cloud's webhook for this call never came" "check `room_creation_api` at Daily and that it reaches [http] listen";
+    /// The cloud hung up before the bot was met.
+    HoldDropped = "hold_dropped" Cloud 502 41 "the cloud hung up while the caller was on hold" "look at the timeline: did the webhook come, and how far did the room get?";
     /// No room plan fits.
     NoRoomPlan = "no_room_plan" Configuration 404 3 "no room plan for this call" "add a [[room]] without conditions as the last one";
     /// The room could not be made.
@@ -179,6 +181,8 @@ pub struct Termination {
     pub detail: Option<String>,
     /// The status to send instead of the row's (what the far side said, where passing it on is honest).
     pub status: Option<u16>,
+    /// The status that the far side gave, if it gave one.
+    pub heard: Option<u16>,
 }
 
 // === impl Termination ===
@@ -187,13 +191,13 @@ impl Termination {
     /// An end without particulars.
     #[must_use]
     pub const fn new(cause: Cause) -> Self {
-        Self { cause, detail: None, status: None }
+        Self { cause, detail: None, status: None, heard: None }
     }
 
     /// With particulars.
     #[must_use]
     pub fn with_detail(cause: Cause, detail: impl Into<String>) -> Self {
-        Self { cause, detail: Some(detail.into()), status: None }
+        Self { cause, detail: Some(detail.into()), status: None, heard: None }
     }
 
     /// The end that a final response of the target (300..=699) means.
@@ -216,7 +220,7 @@ impl Termination {
         // credentials and hop-by-hop repairs (407, 420, 421, 422, 494) mean nothing to the PBX.
         let passed = matches!(status, 400 | 403..=406 | 408..=419 | 423..=493 | 495..=699);
         let detail = format!("{status} {reason}").trim_end().to_owned();
-        Self { cause, detail: Some(detail), status: passed.then_some(status) }
+        Self { cause, detail: Some(detail), status: passed.then_some(status), heard: Some(status) }
     }
 
     /// Status towards the PBX while its INVITE is unanswered.
@@ -225,11 +229,24 @@ impl Termination {
         self.status.unwrap_or(self.cause.entry().status)
     }
 
-    /// The value of a `Reason` header field: SIP and Q.850 (RFC 3326).
+    /// The status that a route's `retry_on` is asked about: what the far side gave, or what its silence amounts to.
+    #[must_use]
+    pub fn retry_status(&self) -> u16 {
+        match self.cause {
+            Cause::NoAnswer | Cause::TargetUnreachable => 408,
+            cause => self.heard.unwrap_or(cause.entry().status),
+        }
+    }
+
+    /// The value of a `Reason` header field: SIP and Q.850 (RFC 3326). An ordinary end carries Q.850 alone, because
+    /// `SIP;cause=200` would mean that the call was answered elsewhere.
     #[must_use]
     pub fn reason_header(&self) -> String {
         let entry = self.cause.entry();
-        let text = self.text().replace(['"', '\\'], "'");
+        let text = self.text().replace(['"', '\\'], "'").replace(|c: char| c.is_control(), " ");
+        if self.sip_status() < 300 {
+            return format!("Q.850;cause={};text=\"{text}\"", entry.q850);
+        }
         format!("SIP;cause={};text=\"{text}\", Q.850;cause={};text=\"{}\"", self.sip_status(), entry.q850, entry.code)
     }
 
@@ -263,5 +280,49 @@ impl Serialize for Termination {
         out.serialize_field("remedy", entry.remedy)?;
         out.serialize_field("detail", &self.detail)?;
         out.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cause, Termination};
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_cause_has_its_own_code_and_a_status_and_cause_that_exist() {
+        let codes: HashSet<_> = Cause::ALL.iter().map(|cause| cause.entry().code).collect();
+        assert_eq!(codes.len(), Cause::ALL.len());
+        for cause in Cause::ALL {
+            let entry = cause.entry();
+            assert!(entry.status == 200 || (400..700).contains(&entry.status), "{cause:?}");
+            assert!((1..=127).contains(&entry.q850), "{cause:?}");
+            assert!(!entry.text.contains('"') && !entry.remedy.is_empty(), "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_target_says_reaches_the_pbx_where_the_pbx_can_act_on_it() {
+        for status in [404, 480, 486, 488, 500, 503, 600, 603] {
+            assert_eq!(Termination::from_target(status, "x").sip_status(), status);
+        }
+        assert_eq!(Termination::from_target(302, "Moved").sip_status(), 502);
+        assert_eq!(Termination::from_target(401, "Unauthorized").sip_status(), 503);
+        assert_eq!(Termination::from_target(407, "Proxy Authentication Required").sip_status(), 503);
+        assert_eq!(Termination::from_target(420, "Bad Extension").sip_status(), 500);
+    }
+
+    #[test]
+    fn the_reason_header_names_both_causes_and_cannot_be_broken_out_of() {
+        let end = Termination::from_target(486, "Busy \"Here\"\r\nEvil: 1");
+        let reason = end.reason_header();
+        assert!(reason.starts_with("SIP;cause=486;text=\""), "{reason}");
+        assert!(reason.contains("Q.850;cause=17"), "{reason}");
+        assert!(!reason.contains('\r') && !reason.contains('\n'), "{reason}");
+        assert_eq!(reason.matches('"').count(), 4, "{reason}");
+    }
+
+    #[test]
+    fn an_ordinary_end_does_not_claim_that_the_call_was_answered_elsewhere() {
+        assert!(Termination::new(Cause::CallerHungUp).reason_header().starts_with("Q.850;cause=16"));
     }
 }

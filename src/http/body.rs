@@ -16,21 +16,20 @@ pub async fn read(body: Body, limit: usize, patience: Duration) -> Result<Bytes,
     tokio::select! {
         bytes = collect(body, limit) => bytes,
         () = clock::sleep(patience) => {
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", format!("the body did not arrive within {patience:?}")))
+            Err(Problem::plain(StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {patience:?}")))
         }
     }
 }
 
 async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let too_large =
-        || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", format!("the body is longer than {limit} bytes"));
+    let too_large = || Problem::plain(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {limit} bytes"));
     // The announced length, if there is one: no need to read what will be refused.
     if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
         return Err(too_large());
     }
     let mut bytes = Vec::new();
     while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        let broken = |_| Problem::bad_request("the body broke off");
+        let broken = |_| Problem::plain(StatusCode::BAD_REQUEST, "the body broke off");
         let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
         if bytes.len() + data.len() > limit {
             return Err(too_large());

@@ -35,6 +35,22 @@ impl Problem {
         Self { status, code, detail: detail.into() }
     }
 
+    /// An error whose status says all that a machine wants to know.
+    #[must_use]
+    pub fn plain(status: StatusCode, detail: impl Into<String>) -> Self {
+        let code = match status {
+            StatusCode::BAD_REQUEST => "bad_request",
+            StatusCode::UNAUTHORIZED => "unauthorized",
+            StatusCode::FORBIDDEN => "forbidden",
+            StatusCode::NOT_FOUND => "not_found",
+            StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+            StatusCode::REQUEST_TIMEOUT => "request_timeout",
+            StatusCode::PAYLOAD_TOO_LARGE => "payload_too_large",
+            _ => "error",
+        };
+        Self::new(status, code, detail)
+    }
+
     /// 404: nothing has this name.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {

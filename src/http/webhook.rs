@@ -57,9 +57,7 @@ fn routes(webhooks: Webhooks) -> Router {
         .route("/daily/events", post(events))
         .route("/rooms/{room}/ready", post(ready))
         .fallback(|| async { Problem::not_found("there is nothing here") })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only POST")
-        })
+        .method_not_allowed_fallback(|| async { Problem::plain(StatusCode::METHOD_NOT_ALLOWED, "only POST") })
         .with_state(webhooks)
 }
 
@@ -126,7 +124,7 @@ impl Webhooks {
         }
         let Some(verifier) = &self.events else {
             let detail = "events are refused: `events_hmac` of [daily] is not configured";
-            return Err(("refused", Problem::new(StatusCode::FORBIDDEN, "refused", detail)));
+            return Err(("refused", Problem::plain(StatusCode::FORBIDDEN, detail)));
         };
         self.check("events", verifier, headers, body)?;
         match notice.map_err(bad_request)? {
@@ -139,13 +137,12 @@ impl Webhooks {
     }
 
     async fn reported_ready(&self, room: String, headers: &HeaderMap, body: &[u8]) -> Verdict {
-        let unauthorised =
-            |detail: &str| ("unauthorised", Problem::new(StatusCode::UNAUTHORIZED, "unauthorised", detail));
-        let token = bearer(headers).ok_or_else(|| unauthorised("the ready token is missing"))?;
+        let unauthorized = |detail: &str| ("unauthorized", Problem::plain(StatusCode::UNAUTHORIZED, detail));
+        let token = bearer(headers).ok_or_else(|| unauthorized("the ready token is missing"))?;
         let endpoint = endpoint(body).map_err(bad_request)?;
         match self.companion.ready(room, token, endpoint).await {
             ReadyVerdict::Accepted => Ok("accepted"),
-            ReadyVerdict::WrongToken => Err(unauthorised("the ready token is not this room's")),
+            ReadyVerdict::WrongToken => Err(unauthorized("the ready token is not this room's")),
             ReadyVerdict::UnknownRoom => Err(("unknown_room", Problem::not_found("no held call waits for this room"))),
         }
     }
@@ -161,7 +158,7 @@ impl Webhooks {
             // The reason is for whoever runs the gateway; the sender learns only that it was refused.
             tracing::warn!(source, %distrust, "a webhook was refused");
             let detail = "the signature is missing, stale or wrong";
-            ("unauthorised", Problem::new(StatusCode::UNAUTHORIZED, "unauthorised", detail))
+            ("unauthorized", Problem::plain(StatusCode::UNAUTHORIZED, detail))
         })
     }
 

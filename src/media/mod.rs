@@ -1,11 +1,13 @@
-//! Media: RTP and RTCP between the two legs. The protocol parts are sans-IO and get plain values; only `worker` and
-//! `io` touch sockets, on threads of their own, with no allocation and no lock per packet.
+//! Media: RTP and RTCP between the two legs. The protocol parts are sans-IO and get plain values; only `worker`, `socket`
+//! and `plane` touch sockets, packets move on threads of their own, with no allocation and no lock per packet.
 
 pub mod latch;
 pub mod packet;
 pub mod plane;
 pub mod ports;
 pub mod relay;
+pub mod silence;
+pub mod socket;
 pub mod worker;
 
 use std::net::{IpAddr, SocketAddr};
@@ -71,13 +73,15 @@ pub struct Timeouts {
 /// Packets counted by the worker, read by anyone.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Per side: packets and bytes received from the peer and accepted.
+    /// Per side: RTP packets received from the peer and accepted.
     pub received: [AtomicU64; 2],
     /// Per side: bytes of accepted packets.
     pub bytes: [AtomicU64; 2],
-    /// Per side: packets sent to the peer.
+    /// Per side: RTP packets sent to the peer.
     pub sent: [AtomicU64; 2],
-    /// Per side: packets refused: stranger, probation, unknown payload type, held.
+    /// Per side: accepted packets that could not be sent to the peer: it is not known yet, or the system refused.
+    pub unsent: [AtomicU64; 2],
+    /// Per side: packets refused: stranger, probation, unknown payload type, held, not RTP.
     pub dropped: [AtomicU64; 2],
     /// Per side: RTCP packets relayed to the peer.
     pub rtcp_sent: [AtomicU64; 2],
@@ -92,6 +96,8 @@ pub struct Counts {
     pub bytes: [u64; 2],
     /// Packets sent to each side's peer.
     pub sent: [u64; 2],
+    /// Accepted packets that could not be sent to each side's peer.
+    pub unsent: [u64; 2],
     /// Packets refused on each side.
     pub dropped: [u64; 2],
     /// RTCP packets sent to each side's peer.
@@ -247,6 +253,7 @@ impl Counters {
             received: pair(&self.received),
             bytes: pair(&self.bytes),
             sent: pair(&self.sent),
+            unsent: pair(&self.unsent),
             dropped: pair(&self.dropped),
             rtcp_sent: pair(&self.rtcp_sent),
         }

@@ -1,9 +1,34 @@
 //! The user-agent core: messages and timers in, messages and events out. It owns the transactions, the dialogs and
 //! their timers, so that the layer above sees legs and what happened to them, never a retransmission.
 
-use super::{Hop, LocalAddress, Message, Source, StatusCode};
+mod arena;
+mod callee;
+mod caller;
+mod cancel;
+mod clock;
+mod compose;
+mod fork;
+mod inbound;
+mod inside;
+mod leg;
+mod outside;
+mod replies;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use super::timer::TimerWheel;
+use super::transaction::Timers;
+use super::transaction::key::{Index, Keyer};
+use super::{Hop, LocalAddress, Message, Source, StatusCode, Transmit};
+use crate::clock::Entropy;
+use arena::Arena;
+use leg::Leg;
+use table::{Alarm, ClientEntry, ServerEntry};
 
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Names one leg: one dialog-forming INVITE, sent or received, and everything that follows from it.
@@ -15,7 +40,7 @@ pub struct LegId(pub u64);
 pub struct RequestId(pub u64);
 
 /// Header fields that the caller adds to a message, in order: name and value, written as they are.
-pub type Headers = Vec<(&'static str, String)>;
+pub type Headers = Vec<(std::borrow::Cow<'static, str>, String)>;
 
 /// A message body with its media type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +66,8 @@ pub struct Settings {
     pub locals: Vec<LocalAddress>,
     /// The Call-IDs that we create start with this (it names the shard).
     pub call_id_prefix: String,
+    /// The number of the shard, part of the names of its transactions.
+    pub shard: u8,
 }
 
 /// A new dialog-forming INVITE to send.
@@ -77,35 +104,119 @@ pub enum Silence {
 #[derive(Debug)]
 pub enum Event {
     /// A new call: an INVITE outside a dialog. 100 is sent. Answer with `provisional`, `answer` or `reject`.
-    Invited { leg: LegId, request: Message, source: Source },
+    Invited {
+        /// The new leg.
+        leg: LegId,
+        /// The INVITE.
+        request: Message,
+        /// Where it came from.
+        source: Source,
+    },
     /// A re-INVITE in the dialog. Answer with `answer` or `reject`.
-    Reinvited { leg: LegId, request: Message },
+    Reinvited {
+        /// The leg.
+        leg: LegId,
+        /// The re-INVITE.
+        request: Message,
+    },
     /// A provisional response above 100 to our first INVITE.
-    Progress { leg: LegId, response: Message },
+    Progress {
+        /// The leg.
+        leg: LegId,
+        /// The response.
+        response: Message,
+    },
     /// The first 2xx to our first INVITE (later forks are ACKed and BYEd inside). `acknowledge` must follow.
-    Answered { leg: LegId, response: Message },
-    /// 300 or above to our first INVITE; ACKed. Also the 487 after our CANCEL.
-    Refused { leg: LegId, response: Message },
-    /// No final response to our first INVITE.
-    Unanswered { leg: LegId, why: Silence },
+    Answered {
+        /// The leg.
+        leg: LegId,
+        /// The response.
+        response: Message,
+    },
+    /// 300 or above to our first INVITE; ACKed. Also the 487 after our CANCEL. `Closed` follows.
+    Refused {
+        /// The leg.
+        leg: LegId,
+        /// The response.
+        response: Message,
+    },
+    /// No final response to our first INVITE. `Closed` follows.
+    Unanswered {
+        /// The leg.
+        leg: LegId,
+        /// Why.
+        why: Silence,
+    },
     /// 2xx to our re-INVITE. `acknowledge` must follow.
-    ReinviteAnswered { leg: LegId, response: Message },
+    ReinviteAnswered {
+        /// The leg.
+        leg: LegId,
+        /// The response.
+        response: Message,
+    },
     /// 300 or above to our re-INVITE; the dialog stands (unless 408 or 481, when it is worth ending).
-    ReinviteRefused { leg: LegId, status: StatusCode, response: Option<Message> },
+    ReinviteRefused {
+        /// The leg.
+        leg: LegId,
+        /// The status; 408 when nothing came in time and 503 when sending failed.
+        status: StatusCode,
+        /// The response, if one came.
+        response: Option<Message>,
+    },
     /// The ACK to our 2xx, first or re-INVITE, with its body if it has one.
-    Acknowledged { leg: LegId, request: Message },
-    /// 64*T1 passed without an ACK to our 2xx. Nothing was hung up: that is the layer above's decision.
-    Unacknowledged { leg: LegId },
-    /// CANCEL of the INVITE before our final response. CANCEL got 200 and the INVITE 487 already.
-    Cancelled { leg: LegId, request: Message },
-    /// BYE from the peer; answered 200 already. A pending (re-)INVITE of the peer got 487.
-    HungUp { leg: LegId, request: Message },
-    /// A request in the dialog whose method is in our Allow but needs the layer above. Answer with `respond`.
-    InDialog { leg: LegId, id: RequestId, request: Message },
-    /// A request outside a dialog that the layer above answers (OPTIONS). Answer with `respond`.
-    OutOfDialog { id: RequestId, request: Message, source: Source },
-    /// Every transaction and dialog of the leg is gone; the last event with this id.
-    Closed { leg: LegId },
+    Acknowledged {
+        /// The leg.
+        leg: LegId,
+        /// The ACK.
+        request: Message,
+    },
+    /// 64*T1 passed without an ACK to our 2xx. Nothing was hung up: that is the layer above's decision. Does not come
+    /// after [`Endpoint::bye`].
+    Unacknowledged {
+        /// The leg.
+        leg: LegId,
+    },
+    /// CANCEL of the INVITE before our final response. CANCEL got 200 and the INVITE 487 already. `Closed` follows
+    /// when it was the first INVITE; when it was a re-INVITE the dialog stands.
+    Cancelled {
+        /// The leg.
+        leg: LegId,
+        /// The CANCEL.
+        request: Message,
+    },
+    /// BYE from the peer; answered 200 already. A pending (re-)INVITE of the peer got 487. `Closed` follows. Does not
+    /// come after [`Endpoint::bye`]: who hung up first has hung up.
+    HungUp {
+        /// The leg.
+        leg: LegId,
+        /// The BYE.
+        request: Message,
+    },
+    /// A request in the dialog whose method is in our Allow but needs the layer above. Answer with `respond`. None of
+    /// today's methods does: OPTIONS is answered inside, everything else is 405.
+    InDialog {
+        /// The leg.
+        leg: LegId,
+        /// What to answer it by.
+        id: RequestId,
+        /// The request.
+        request: Message,
+    },
+    /// A request outside a dialog that the layer above answers (OPTIONS). Answer with `respond` within 64*T1.
+    OutOfDialog {
+        /// What to answer it by.
+        id: RequestId,
+        /// The request.
+        request: Message,
+        /// Where it came from.
+        source: Source,
+    },
+    /// The dialog of the leg is gone and nothing more can happen to the call; the last event with this id. It is the
+    /// only event after a `cancel` that lost against a 2xx (which was ACKed and BYEd inside).
+    Closed {
+        /// The leg.
+        leg: LegId,
+    },
 }
 
 /// A command that does not fit the leg's state.
@@ -135,6 +246,91 @@ pub struct Census {
     pub timers: usize,
 }
 
+/// The methods that are understood (RFC 3261 §20.5).
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+
 /// The core itself.
 #[derive(Debug)]
-pub struct Endpoint;
+pub struct Endpoint {
+    settings: Settings,
+    entropy: Entropy,
+    keyer: Keyer,
+    wheel: TimerWheel<Alarm>,
+    servers: Arena<ServerEntry>,
+    server_index: Index<u64>,
+    merge_index: Index<u64>,
+    clients: Arena<ClientEntry>,
+    client_index: Index<u64>,
+    legs: Arena<Leg>,
+    leg_index: Index<u64>,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// An endpoint without calls. All its tags and branches follow from `entropy`.
+    #[must_use]
+    pub fn new(settings: Settings, mut entropy: Entropy) -> Self {
+        let keyer = Keyer::new(&mut entropy);
+        let shard = settings.shard;
+        Self {
+            settings,
+            entropy,
+            keyer,
+            wheel: TimerWheel::new(),
+            servers: Arena::new(shard),
+            server_index: Index::default(),
+            merge_index: Index::default(),
+            clients: Arena::new(shard),
+            client_index: Index::default(),
+            legs: Arena::new(shard),
+            leg_index: Index::default(),
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Replaces our addresses, for example once the sockets are bound. Existing dialogs keep their Contact.
+    pub fn set_locals(&mut self, locals: Vec<LocalAddress>) {
+        self.settings.locals = locals;
+    }
+
+    /// The next message to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next event for the layer above.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The Call-ID of a leg that is not closed.
+    #[must_use]
+    pub fn call_id(&self, leg: LegId) -> Option<&str> {
+        self.legs.get(leg.0).map(|leg| leg.call_id.as_str())
+    }
+
+    /// The Contact that the peer of a leg sees, with its angle brackets.
+    #[must_use]
+    pub fn local_contact(&self, leg: LegId) -> Option<&str> {
+        self.legs.get(leg.0).map(|leg| leg.contact.as_str())
+    }
+
+    /// What lives. Costs a walk over the legs.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        Census {
+            transactions: self.servers.len() + self.clients.len(),
+            dialogs: self.legs.iter().map(|(_, leg)| leg.dialogs()).sum(),
+            legs: self.legs.len(),
+            timers: self.wheel.len(),
+        }
+    }
+
+    fn timers(&self) -> Timers {
+        Timers { t1: self.settings.t1, t2: self.settings.t2, t4: self.settings.t4 }
+    }
+}

@@ -1,1 +1,8 @@
-//! To be written.
+//! The enterprise side: which peer a call comes from, what it is allowed, and where calls towards it go. It decides
+//! before anything of the message is believed.
+
+pub mod address;
+pub mod admission;
+pub mod table;
+
+pub use table::{Table, Trunk};

@@ -88,7 +88,7 @@ fn play(name: &str) {
         (Some(socket), _) => socket.local_addr().unwrap().port(),
         (None, Some(cloud)) => cloud.port(),
         // Nobody may be called: the call must end at the gateway's door.
-        (None, None) => sipp::free_port(),
+        (None, None) => sipp::free_ports(),
     };
     let mut gateway = Gateway::start(&scenario, cloud_port, folder.path());
     let to = gateway.sip(scenario.pbx_transport);

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 /// What a SIPp is to play.
@@ -32,13 +33,19 @@ pub fn installed() -> bool {
     *FOUND.get_or_init(|| Command::new("sipp").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).spawn().is_ok())
 }
 
-/// A port that nobody has, for UDP and TCP, right now.
-pub fn free_port() -> u16 {
+/// The first of eight ports that nobody has, for UDP and TCP. They lie below the ephemeral range, so that nobody is given
+/// one between this look and SIPp's bind, and each call of a run looks at other ones: SIPp takes its SIP port here, and
+/// four more from its media port on.
+pub fn free_ports() -> u16 {
+    const EACH: u16 = 8;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let run = 10_000 + u16::try_from(std::process::id() % 5).unwrap() * 2_000;
     loop {
-        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = udp.local_addr().unwrap();
-        if TcpListener::bind(address).is_ok() {
-            return address.port();
+        let first = run + NEXT.fetch_add(1, Ordering::Relaxed) % (2_000 / EACH) * EACH;
+        let free =
+            |port| UdpSocket::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if (first..first + EACH).all(free) {
+            return first;
         }
     }
 }
@@ -81,14 +88,14 @@ impl Part {
 impl Sipp {
     /// Starts it.
     pub fn start(part: &Part, folder: &Path) -> Self {
-        let port = free_port();
+        let port = free_ports();
         let folder = folder.join(&part.file);
         fs::create_dir_all(&folder).unwrap();
         let screen = fs::File::create(folder.join("screen")).unwrap();
         let mut command = Command::new("sipp");
         command.current_dir(&folder).stdin(Stdio::null()).stderr(screen.try_clone().unwrap()).stdout(screen);
         command.arg("-sf").arg(table::folder().join(format!("{}.xml", part.file)));
-        command.args(["-i", "127.0.0.1", "-p", &port.to_string(), "-mp", &free_port().to_string()]);
+        command.args(["-i", "127.0.0.1", "-p", &port.to_string(), "-mp", &(port + 2).to_string()]);
         command.args(["-m", "1", "-nostdin", "-timeout", "40", "-recv_timeout", "20000"]);
         command.args(["-trace_err", "-error_file", "errors", "-trace_msg", "-message_file", "messages"]);
         command.args(["-trace_stat", "-stf", "statistics", "-fd", "1"]);

@@ -1,0 +1,224 @@
+//! The bridge table: `(state, side, what happened) → what to do`. It decides and nothing else, so that every row is one
+//! line of a test; the doing is in `commands`.
+
+use crate::media::Side;
+
+/// Where the two legs of a call stand to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Leg A is unanswered, leg B was called.
+    Calling,
+    /// Leg A has our 200 and owes the ACK; leg B is up.
+    Answering,
+    /// Both legs are up.
+    Up,
+    /// Leg A is up (or owes its ACK), a fallback is being called as the new leg B; the old one still plays.
+    Diverting,
+    /// The call's end was claimed; the legs are being released.
+    Ending,
+}
+
+/// What happened on a leg, as far as the table cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Happened {
+    /// A provisional response.
+    Progress,
+    /// The first 2xx to our INVITE.
+    Answered,
+    /// A final failure of our INVITE.
+    Refused,
+    /// No final response to our INVITE at all.
+    Unanswered,
+    /// The ACK to our 2xx arrived.
+    Acknowledged,
+    /// The ACK never came.
+    Unacknowledged,
+    /// The peer cancelled its INVITE.
+    Cancelled,
+    /// The peer hung up.
+    HungUp,
+    /// The peer offers a change of the session.
+    Reinvited,
+    /// The peer took our change.
+    ReinviteAnswered,
+    /// The peer refused our change and keeps the session.
+    ReinviteRefused,
+    /// The peer's answer to our change says that its dialog is gone (408, 481).
+    DialogLost,
+}
+
+/// What follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// Tell leg A how leg B progresses.
+    PassProgress,
+    /// Acknowledge leg B's answer and answer leg A with it.
+    PassAnswer,
+    /// Acknowledge the fallback's answer and join it to leg A.
+    JoinFallback,
+    /// This target failed: the next one, the fallback, or the end.
+    NextTarget,
+    /// The fallback failed: the end.
+    FallbackFailed,
+    /// Leg A is up: the session is complete.
+    Complete,
+    /// Offer the peer's change to the other leg.
+    PassReinvite,
+    /// Take over what the other leg answered.
+    PassReinviteAnswer,
+    /// Tell the initiator that the other leg refused its change.
+    PassReinviteRefusal,
+    /// Two changes at the same time: 491 (RFC 3261 §14.2).
+    RefuseGlare,
+    /// End the call: its caller cancelled.
+    EndCancelled,
+    /// End the call: this side hung up. A held caller is diverted instead if leg B did it.
+    EndHungUp,
+    /// End the call: the ACK never came.
+    EndUnacknowledged,
+    /// End the call: this side lost its dialog.
+    EndDialogLost,
+    /// Acknowledge a 2xx that nobody waits for, so that it is not retransmitted.
+    AcknowledgeOnly,
+    /// The ACK to a change arrived: the exchange is over.
+    FinishExchange,
+}
+
+/// The table. An empty list means: nothing to do.
+#[must_use]
+pub const fn react(state: State, side: Side, happened: Happened) -> &'static [Command] {
+    use Command as C;
+    use Happened as H;
+    use Side::{A, B};
+    use State as S;
+    match (state, side, happened) {
+        // --- leg B is being called, leg A waits
+        (S::Calling, B, H::Progress) => &[C::PassProgress],
+        (S::Calling, B, H::Answered) => &[C::PassAnswer],
+        (S::Calling, B, H::Refused | H::Unanswered) => &[C::NextTarget],
+        (S::Calling, A, H::Cancelled) => &[C::EndCancelled],
+        // A BYE instead of a CANCEL is legal on an early dialog (RFC 3261 §15).
+        (S::Calling, A, H::HungUp) => &[C::EndCancelled],
+        // --- our 200 is on its way
+        (S::Answering, A, H::Acknowledged) => &[C::Complete],
+        // --- both up
+        (S::Up, A, H::Acknowledged) | (_, B, H::Acknowledged) => &[C::FinishExchange],
+        (S::Up, _, H::Reinvited) => &[C::PassReinvite],
+        (S::Up, _, H::ReinviteAnswered) => &[C::PassReinviteAnswer],
+        (S::Up, _, H::ReinviteRefused) => &[C::PassReinviteRefusal],
+        // --- the fallback is being called while the caller stays on the line
+        (S::Diverting, B, H::Answered) => &[C::JoinFallback],
+        (S::Diverting, B, H::Refused | H::Unanswered) => &[C::FallbackFailed],
+        (S::Diverting, A, H::Acknowledged) => &[C::FinishExchange],
+        // --- the same in every live state
+        (S::Answering | S::Up | S::Diverting, _, H::Unacknowledged) => &[C::EndUnacknowledged],
+        (S::Answering | S::Up | S::Diverting, _, H::HungUp) => &[C::EndHungUp],
+        (S::Answering | S::Up | S::Diverting, _, H::DialogLost) => &[C::EndDialogLost],
+        (S::Calling | S::Answering | S::Diverting | S::Ending, _, H::Reinvited) => &[C::RefuseGlare],
+        // A 2xx to an INVITE that no longer matters still wants its ACK (RFC 3261 §13.2.2.4).
+        (_, _, H::ReinviteAnswered) | (S::Answering | S::Up | S::Ending, _, H::Answered) => &[C::AcknowledgeOnly],
+        _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Command as C, Happened as H, State as S, react};
+    use crate::media::Side::{A, B};
+
+    const STATES: [S; 5] = [S::Calling, S::Answering, S::Up, S::Diverting, S::Ending];
+    const EVENTS: [H; 12] = [
+        H::Progress,
+        H::Answered,
+        H::Refused,
+        H::Unanswered,
+        H::Acknowledged,
+        H::Unacknowledged,
+        H::Cancelled,
+        H::HungUp,
+        H::Reinvited,
+        H::ReinviteAnswered,
+        H::ReinviteRefused,
+        H::DialogLost,
+    ];
+
+    #[test]
+    fn every_row_of_the_table_is_what_the_rfc_and_the_product_want() {
+        let rows: &[(S, crate::media::Side, H, &[C])] = &[
+            (S::Calling, B, H::Progress, &[C::PassProgress]),
+            (S::Calling, B, H::Answered, &[C::PassAnswer]),
+            (S::Calling, B, H::Refused, &[C::NextTarget]),
+            (S::Calling, B, H::Unanswered, &[C::NextTarget]),
+            (S::Calling, A, H::Cancelled, &[C::EndCancelled]),
+            (S::Calling, A, H::HungUp, &[C::EndCancelled]),
+            (S::Calling, A, H::Reinvited, &[C::RefuseGlare]),
+            (S::Calling, B, H::Reinvited, &[C::RefuseGlare]),
+            (S::Answering, A, H::Acknowledged, &[C::Complete]),
+            (S::Answering, A, H::Unacknowledged, &[C::EndUnacknowledged]),
+            (S::Answering, A, H::HungUp, &[C::EndHungUp]),
+            (S::Answering, B, H::HungUp, &[C::EndHungUp]),
+            (S::Answering, B, H::Reinvited, &[C::RefuseGlare]),
+            (S::Answering, B, H::DialogLost, &[C::EndDialogLost]),
+            (S::Up, A, H::Reinvited, &[C::PassReinvite]),
+            (S::Up, B, H::Reinvited, &[C::PassReinvite]),
+            (S::Up, B, H::ReinviteAnswered, &[C::PassReinviteAnswer]),
+            (S::Up, A, H::ReinviteRefused, &[C::PassReinviteRefusal]),
+            (S::Up, A, H::DialogLost, &[C::EndDialogLost]),
+            (S::Up, A, H::HungUp, &[C::EndHungUp]),
+            (S::Up, B, H::HungUp, &[C::EndHungUp]),
+            (S::Up, A, H::Acknowledged, &[C::FinishExchange]),
+            (S::Up, B, H::Acknowledged, &[C::FinishExchange]),
+            (S::Up, A, H::Unacknowledged, &[C::EndUnacknowledged]),
+            (S::Up, B, H::Unacknowledged, &[C::EndUnacknowledged]),
+            (S::Diverting, B, H::Answered, &[C::JoinFallback]),
+            (S::Diverting, B, H::Refused, &[C::FallbackFailed]),
+            (S::Diverting, B, H::Unanswered, &[C::FallbackFailed]),
+            (S::Diverting, A, H::HungUp, &[C::EndHungUp]),
+            (S::Diverting, A, H::Acknowledged, &[C::FinishExchange]),
+            (S::Diverting, A, H::Reinvited, &[C::RefuseGlare]),
+            (S::Diverting, A, H::Unacknowledged, &[C::EndUnacknowledged]),
+            (S::Ending, B, H::Answered, &[C::AcknowledgeOnly]),
+            (S::Ending, A, H::ReinviteAnswered, &[C::AcknowledgeOnly]),
+            (S::Ending, A, H::Reinvited, &[C::RefuseGlare]),
+        ];
+        for (state, side, happened, commands) in rows {
+            assert_eq!(react(*state, *side, *happened), *commands, "{state:?} {side:?} {happened:?}");
+        }
+    }
+
+    #[test]
+    fn an_ending_call_never_starts_anything_new() {
+        for side in [A, B] {
+            for happened in EVENTS {
+                for command in react(S::Ending, side, happened) {
+                    assert!(
+                        matches!(command, C::AcknowledgeOnly | C::RefuseGlare | C::FinishExchange),
+                        "{side:?} {happened:?} → {command:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_hangs_up_in_a_live_state_ends_the_call() {
+        for state in STATES.into_iter().filter(|state| *state != S::Ending) {
+            assert_eq!(react(state, A, H::HungUp).len(), 1, "{state:?}");
+        }
+        for state in [S::Answering, S::Up, S::Diverting] {
+            assert_eq!(react(state, B, H::HungUp), &[C::EndHungUp], "{state:?}");
+        }
+    }
+
+    #[test]
+    fn every_2xx_that_can_arrive_is_acknowledged() {
+        for state in STATES {
+            for (side, happened) in [(B, H::Answered), (A, H::ReinviteAnswered), (B, H::ReinviteAnswered)] {
+                let acknowledging = react(state, side, happened).iter().any(|command| {
+                    matches!(command, C::PassAnswer | C::JoinFallback | C::PassReinviteAnswer | C::AcknowledgeOnly)
+                });
+                assert!(acknowledging, "{state:?} {side:?} {happened:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! When the bot cannot be reached: the next target, the fallback, or an honest end. A caller who was answered stays on
+//! the line, hears what plays, and is joined to the fallback when it answers.
+
+use super::bridge::State;
+use super::leg::Phase;
+use super::setup::Outgoing;
+use super::shard::Output;
+use super::state::{Attempt, Call, Desk, Hold};
+use super::teardown::EndedBy;
+use crate::config::route::{Fallback, TrunkFallback};
+use crate::error::{Cause, Termination};
+use crate::media::{RelayCommand, Side};
+use crate::record::{CallState, Lane, Step};
+use crate::room;
+use crate::sip::uri::escape_user;
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+/// How long a fallback may ring: a person has to reach the telephone.
+const FALLBACK_RING: Duration = Duration::from_secs(60);
+
+impl Call {
+    /// A target failed before the caller was answered: the route's next one if the failure allows, else the fallback.
+    pub fn next_target(&mut self, desk: &mut Desk, now: Instant, failure: Termination) {
+        self.disarm_ring(desk);
+        self.target_slot = None;
+        if let Some(b) = self.b.take() {
+            self.released.push(b.id);
+        }
+        self.leave_companion(desk);
+        let position = match &self.attempt {
+            Attempt::Fallback { after } => {
+                let detail = format!("{failure}; tried after: {after}");
+                self.end(desk, now, Termination::with_detail(Cause::FallbackFailed, detail), EndedBy::Gateway);
+                return;
+            }
+            Attempt::Target { position, .. } => *position,
+        };
+        let retry = self.route.retry_on.contains(&failure.retry_status());
+        if retry && position + 1 < self.route.targets.len() {
+            if let Some(relay) = &self.relay {
+                relay.command(RelayCommand::Reset(Side::B));
+            }
+            self.try_target(desk, now, position + 1);
+        } else {
+            self.divert_or_end(desk, now, failure);
+        }
+    }
+
+    /// Sends the caller to the route's fallback, or ends the call when there is none.
+    pub fn divert_or_end(&mut self, desk: &mut Desk, now: Instant, failure: Termination) {
+        if matches!(self.attempt, Attempt::Fallback { .. }) || self.state == State::Ending {
+            return; // already on the way
+        }
+        match self.route.fallback.clone() {
+            Some(Fallback::Trunk(to)) => self.divert(desk, now, failure, &to),
+            Some(Fallback::Status(status)) => {
+                let detail = status.reason.unwrap_or_else(|| failure.text());
+                let end = Termination { detail: Some(detail), status: Some(status.status), ..failure };
+                self.end(desk, now, end, EndedBy::Gateway);
+            }
+            None => self.end(desk, now, failure, EndedBy::Gateway),
+        }
+    }
+
+    fn divert(&mut self, desk: &mut Desk, now: Instant, failure: Termination, to: &TrunkFallback) {
+        let destination = self.policy.trunks.by_name(&to.trunk).and_then(|trunk| {
+            let address = trunk.address.clone()?;
+            Some((trunk, address))
+        });
+        let Some((trunk, address)) = destination else {
+            let detail = format!("trunk {} has no address; tried after: {failure}", to.trunk);
+            self.end(desk, now, Termination::with_detail(Cause::FallbackFailed, detail), EndedBy::Gateway);
+            return;
+        };
+        self.abandon_b(desk, now, &failure);
+        self.leave_companion(desk);
+        self.target_slot = None;
+        let formats = match self.formats_for(trunk.config.codecs.as_deref()) {
+            Ok(formats) => formats,
+            Err(error) => {
+                let detail = format!("{error}; tried after: {failure}");
+                self.end(desk, now, Termination::with_detail(Cause::FallbackFailed, detail), EndedBy::Gateway);
+                return;
+            }
+        };
+        self.journal.step(Step::Companion {
+            stage: "fallback".to_owned(),
+            outcome: format!("calling {} at trunk {}", to.number, to.trunk),
+        });
+        self.journal.record_mut().state = CallState::Diverting;
+        self.attempt = Attempt::Fallback { after: failure };
+        if self.state != State::Calling {
+            self.state = State::Diverting;
+        }
+        let caller = self.numbers.caller_key.clone();
+        let outgoing = Outgoing {
+            request_uri: address.with_user(&escape_user(&to.number)),
+            hop: address.hop.clone(),
+            from: self.from_for(desk, &caller, self.numbers.caller_name.as_deref()),
+            headers: vec![(Cow::Borrowed("x-trunkline-call"), self.id.to_string())],
+            takes: trunk.config.codecs.clone(),
+            formats,
+            ring: FALLBACK_RING,
+            to_lane: Lane::Pbx,
+        };
+        self.send_invite(desk, now, outgoing);
+    }
+
+    /// Parts with leg B: a leg that plays goes on until its replacement answers, one that does not is let go.
+    pub fn abandon_b(&mut self, desk: &mut Desk, now: Instant, why: &Termination) {
+        self.disarm_ring(desk);
+        let Some(b) = self.b.take() else { return };
+        match b.phase {
+            Phase::Up => self.parting = Some(b),
+            Phase::Outgoing => self.let_go(desk, now, b, &why.reason_header()),
+            _ => self.released.push(b.id),
+        }
+    }
+
+    /// The fallback answered: the relay turns to it and the old leg is hung up.
+    pub fn join_fallback(&mut self, desk: &mut Desk, now: Instant) {
+        if let Some(relay) = &self.relay {
+            relay.command(RelayCommand::Reset(Side::B));
+        }
+        self.configure_relay();
+        self.watch_media();
+        self.note_media(Side::B);
+        self.disarm_ring(desk);
+        self.state = match self.a.phase {
+            Phase::AwaitingAck => State::Answering,
+            _ => State::Up,
+        };
+        self.journal.record_mut().state = CallState::Connected;
+        let reason = match &self.attempt {
+            Attempt::Fallback { after } => after.reason_header(),
+            Attempt::Target { .. } => String::new(),
+        };
+        if let Some(parting) = self.parting.take() {
+            self.let_go(desk, now, parting, &reason);
+        }
+    }
+
+    /// Tells the companion that this call is no longer its business.
+    fn leave_companion(&mut self, desk: &mut Desk) {
+        if self.hold == Hold::Waiting {
+            desk.outputs.push_back(Output::Report(room::Report::Ended(self.id.clone())));
+        }
+        self.hold = Hold::None;
+    }
+
+    /// Leg B hung up while it held the caller: the bot was never met.
+    pub fn hold_dropped(&self) -> bool {
+        self.hold == Hold::Waiting
+    }
+}

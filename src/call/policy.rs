@@ -1,0 +1,38 @@
+//! Everything a call is decided by: the configuration and what was compiled from it, immutable once made. A reload
+//! makes a new one; calls keep the one they started with.
+
+use crate::config::Config;
+use crate::{route, trunk};
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+/// A snapshot.
+#[derive(Debug)]
+pub struct Policy {
+    /// The file, checked.
+    pub config: Config,
+    /// Trunks by source address.
+    pub trunks: trunk::Table,
+    /// Routes and their targets.
+    pub routes: route::Table,
+    /// Header names (lower case) of the PBX's INVITE that room plans match on.
+    pub room_headers: Vec<String>,
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// Compiles a checked configuration; `resolved` holds the addresses of trunk peers given by name.
+    ///
+    /// # Errors
+    /// What the checks of the configuration should have found: a template or address that does not compile.
+    pub fn new(config: Config, resolved: &HashMap<String, Vec<IpAddr>>) -> Result<Self, route::RouteError> {
+        let trunks = trunk::Table::new(&config, resolved);
+        let routes = route::Table::new(&config)?;
+        let mut room_headers: Vec<String> =
+            config.rooms.iter().filter_map(|plan| plan.header.as_ref()).map(|header| header.name.to_ascii_lowercase()).collect();
+        room_headers.sort();
+        room_headers.dedup();
+        Ok(Self { config, trunks, routes, room_headers })
+    }
+}

@@ -1,0 +1,361 @@
+//! From the PBX's INVITE to the INVITE at the target: trunk, admission, numbers, route, media, headers. Each decision
+//! leaves its step in the record, and a refusal goes out with the reason that the step names.
+
+use super::bridge::State;
+use super::journal::Journal;
+use super::leg::{Leg, Phase};
+use super::negotiation::{self, Kind};
+use super::shard::Output;
+use super::state::{Attempt, Call, CallTimer, Desk, Hold};
+use super::{Policy, teardown};
+use crate::config::target::TargetKind;
+use crate::error::{Cause, Termination};
+use crate::identity::{self, template};
+use crate::media::Side;
+use crate::record::{CallFacts, CallId, Lane, Step};
+use crate::route::{Query, Route, Target};
+use crate::sip::endpoint::{Headers, Invite, LegId};
+use crate::sip::uri::escape_user;
+use crate::sip::{HeaderName, Message, Source};
+use crate::trunk::{Trunk, admission};
+use crate::{room, sdp};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What `Max-Forwards` is when the PBX sends none (RFC 3261 §8.1.1.6).
+const MAX_FORWARDS: u8 = 70;
+
+/// An INVITE that starts a call.
+pub(super) struct Arrival {
+    pub leg: LegId,
+    pub request: Message,
+    pub source: Source,
+}
+
+/// What was decided about an arrival before a call exists.
+struct Decided {
+    trunk: Arc<Trunk>,
+    slot: admission::Slot,
+    numbers: identity::Numbers,
+    route: Arc<Route>,
+    offer: Option<sdp::Description>,
+}
+
+/// Decides about a new INVITE: a call that was placed, or a refusal that was sent.
+pub(super) fn admit(desk: &mut Desk, policy: &Arc<Policy>, key: usize, now: Instant, arrival: Arrival) -> Option<Call> {
+    let call_id = CallId::new(desk.settings.shard, &desk.entropy.hex(24));
+    let pbx_call_id = String::from_utf8_lossy(arrival.request.call_id()).into_owned();
+    let mut journal = Journal::new(call_id, pbx_call_id, now, desk.settings.wall(now));
+    let uri = arrival.request.request_uri().map(|uri| String::from_utf8_lossy(uri).into_owned());
+    journal.moment(now, Lane::Pbx, Lane::Trunkline, "INVITE", uri);
+    match decide(desk, policy, now, &arrival, &mut journal) {
+        Ok(decided) => place(desk, policy, key, now, arrival, decided, journal),
+        Err(termination) => {
+            teardown::refuse(desk, now, arrival.leg, journal, &termination);
+            None
+        }
+    }
+}
+
+fn decide(
+    desk: &mut Desk,
+    policy: &Policy,
+    now: Instant,
+    arrival: &Arrival,
+    journal: &mut Journal,
+) -> Result<Decided, Termination> {
+    let source = arrival.source.peer.ip().to_canonical();
+    let Some(trunk) = policy.trunks.matching(source, journal.steps()) else {
+        return Err(Termination::with_detail(Cause::UnknownSource, source.to_string()));
+    };
+    journal.record_mut().trunk = Some(trunk.config.name.clone());
+    if desk.settings.draining {
+        return Err(Termination::new(Cause::Draining));
+    }
+    let slot = trunk.admission.admit(now).map_err(|refused| {
+        let cause = match refused {
+            admission::Refused::Calls => Cause::TrunkFull,
+            admission::Refused::Rate => Cause::TrunkRate,
+        };
+        refused_admission(journal, cause)
+    })?;
+    let numbers = identity::decide(&arrival.request, &trunk, &policy.config.numbers, journal.steps())?;
+    journal.record_mut().caller = Some(numbers.caller.clone());
+    journal.record_mut().called = Some(numbers.called.clone());
+    let query = Query {
+        trunk: &trunk.config.name,
+        caller: &numbers.caller_key,
+        called: &numbers.called_key,
+        request: &arrival.request,
+    };
+    let Some(route) = policy.routes.pick(&query, journal.steps()) else {
+        return Err(Termination::new(Cause::NoRoute));
+    };
+    let offer = negotiation::description(&arrival.request, Cause::BadSdp)?;
+    if let Some(offer) = &offer {
+        negotiation::audio_formats(offer)?;
+    }
+    Ok(Decided { trunk, slot, numbers, route, offer })
+}
+
+fn refused_admission(journal: &mut Journal, cause: Cause) -> Termination {
+    let termination = Termination::new(cause);
+    journal.step(Step::Admission { gate: cause.entry().code.to_owned(), verdict: termination.text() });
+    termination
+}
+
+fn place(
+    desk: &mut Desk,
+    policy: &Arc<Policy>,
+    key: usize,
+    now: Instant,
+    arrival: Arrival,
+    decided: Decided,
+    mut journal: Journal,
+) -> Option<Call> {
+    let owner = desk.settings.owner(key, desk.entropy.next_u64());
+    let relay = match desk.plane.open(owner) {
+        Ok(relay) => relay,
+        Err(exhausted) => {
+            let termination = Termination::with_detail(Cause::NoMediaPort, exhausted.to_string());
+            journal.step(Step::Admission { gate: "ports".to_owned(), verdict: exhausted.to_string() });
+            teardown::refuse(desk, now, arrival.leg, journal, &termination);
+            return None;
+        }
+    };
+    let mut a = Leg::new(arrival.leg, Phase::Incoming, desk.entropy.next_u64() >> 1);
+    a.takes.clone_from(&decided.trunk.config.codecs);
+    a.signalling = Some(arrival.source.peer.ip().to_canonical());
+    a.remote = decided.offer;
+    let Some(first) = decided.route.targets.first().cloned() else {
+        teardown::refuse(desk, now, arrival.leg, journal, &Termination::new(Cause::NoRoute));
+        return None;
+    };
+    let hard = now + policy.config.sip.max_duration.get();
+    let mut call = Call {
+        id: journal.record().call_id.clone(),
+        key,
+        owner,
+        state: State::Calling,
+        offerless: a.remote.is_none(),
+        a,
+        b: None,
+        parting: None,
+        released: Vec::new(),
+        exchange: None,
+        relay: Some(relay),
+        policy: policy.clone(),
+        trunk: decided.trunk,
+        route: decided.route,
+        attempt: Attempt::Target { position: 0, target: first },
+        hold: Hold::None,
+        numbers: decided.numbers,
+        request: arrival.request,
+        source: arrival.source,
+        ring_timer: None,
+        hard_timer: Some(desk.timers.insert(hard, (key, CallTimer::Hard))),
+        journal,
+        trunk_slot: Some(decided.slot),
+        target_slot: None,
+    };
+    desk.legs.insert(call.a.id, key);
+    desk.active += 1;
+    call.try_target(desk, now, 0);
+    Some(call)
+}
+
+impl Call {
+    /// Calls the target at `position` of the route, or whatever follows when that cannot be done.
+    pub fn try_target(&mut self, desk: &mut Desk, now: Instant, position: usize) {
+        let Some(target) = self.route.targets.get(position).cloned() else {
+            self.divert_or_end(desk, now, Termination::new(Cause::NoRoute));
+            return;
+        };
+        self.attempt = Attempt::Target { position, target: target.clone() };
+        self.journal.record_mut().target = Some(target.name.clone());
+        match self.invite_target(desk, now, &target) {
+            Ok(()) => {}
+            Err(termination) => {
+                self.journal.step(Step::Route {
+                    route: self.route.index,
+                    targets: vec![target.name.clone()],
+                    failed: Some(termination.text()),
+                });
+                self.next_target(desk, now, termination);
+            }
+        }
+    }
+
+    fn invite_target(&mut self, desk: &mut Desk, now: Instant, target: &Arc<Target>) -> Result<(), Termination> {
+        let slot = target.admission.admit(now).map_err(|refused| {
+            let cause = match refused {
+                admission::Refused::Calls => Cause::TargetFull,
+                admission::Refused::Rate => Cause::TargetRate,
+            };
+            refused_admission(&mut self.journal, cause)
+        })?;
+        let formats = self.formats_for(target.codecs.as_deref())?;
+        let headers = self.headers_for(target);
+        let outgoing = Outgoing {
+            request_uri: target.request_uri.clone(),
+            hop: target.hop.clone(),
+            from: self.from_for(desk, &self.numbers.caller, self.numbers.caller_name.as_deref()),
+            headers,
+            takes: target.codecs.clone(),
+            formats,
+            ring: self.route.ring_timeout,
+            to_lane: Lane::CloudSip,
+        };
+        self.target_slot = Some(slot);
+        desk.metrics.call_started(&self.trunk.config.name, &target.name);
+        self.send_invite(desk, now, outgoing);
+        self.hold = Hold::None;
+        if target.kind == TargetKind::Daily {
+            self.hold = Hold::Waiting;
+            let facts = self.facts(target);
+            desk.outputs.push_back(Output::Report(room::Report::Placed(facts)));
+        }
+        Ok(())
+    }
+
+    /// Sends leg B's INVITE and arms its ring timer.
+    pub fn send_invite(&mut self, desk: &mut Desk, now: Instant, outgoing: Outgoing) {
+        let mut leg = Leg::new(LegId(0), Phase::Outgoing, desk.entropy.next_u64() >> 1);
+        leg.formats = outgoing.formats;
+        leg.takes = outgoing.takes;
+        leg.signalling = match &outgoing.hop.address {
+            crate::sip::HopAddress::Socket(address) => Some(address.ip()),
+            crate::sip::HopAddress::Name { .. } => None,
+        };
+        self.b = Some(leg);
+        let direction = self.a.direction();
+        let body = self.describe(desk, Side::B, direction, Kind::Offer);
+        let max_forwards = self.request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1);
+        let invite = Invite {
+            to: format!("<{}>", outgoing.request_uri),
+            request_uri: outgoing.request_uri,
+            hop: outgoing.hop,
+            from: outgoing.from,
+            contact_user: "trunkline".to_owned(),
+            max_forwards,
+            headers: outgoing.headers,
+            body,
+        };
+        let uri = invite.request_uri.clone();
+        let id = desk.endpoint.invite(now, invite);
+        desk.legs.insert(id, self.key);
+        if let Some(b) = self.b.as_mut() {
+            b.id = id;
+        }
+        self.journal.record_mut().cloud_call_id = desk.endpoint.call_id(id).map(str::to_owned);
+        self.journal.moment(now, Lane::Trunkline, outgoing.to_lane, "INVITE", Some(uri));
+        self.arm_ring(desk, now + outgoing.ring);
+    }
+
+    fn arm_ring(&mut self, desk: &mut Desk, at: Instant) {
+        self.disarm_ring(desk);
+        self.ring_timer = Some(desk.timers.insert(at, (self.key, CallTimer::Ring)));
+    }
+
+    /// Ends the wait for leg B's answer.
+    pub fn disarm_ring(&mut self, desk: &mut Desk) {
+        if let Some(timer) = self.ring_timer.take() {
+            desk.timers.cancel(timer);
+        }
+    }
+
+    /// `From` towards a target or fallback: the true caller at our own address.
+    pub fn from_for(&self, desk: &Desk, caller: &str, name: Option<&str>) -> String {
+        let host = desk.settings.from_host.as_str();
+        let uri = if caller.is_empty() || caller == identity::ANONYMOUS {
+            "sip:anonymous@anonymous.invalid".to_owned() // RFC 3323 §4.1.1.3
+        } else {
+            format!("sip:{}@{host}", escape_user(caller))
+        };
+        match name {
+            Some(name) if !name.is_empty() => format!("\"{}\" <{uri}>", quoted(name)),
+            _ => format!("<{uri}>"),
+        }
+    }
+
+    /// The configured headers of a target, filled in.
+    fn headers_for(&mut self, target: &Target) -> Headers {
+        let values = template::Values {
+            caller: &self.numbers.caller,
+            called: &self.numbers.called,
+            caller_name: self.numbers.caller_name.as_deref(),
+            pbx_call_id: &self.journal.record().pbx_call_id,
+            call_id: self.id.as_str(),
+            trunk: &self.trunk.config.name,
+            request: &self.request,
+        };
+        let mut headers: Headers = Vec::with_capacity(target.headers.len() + target.uri_headers.len());
+        let mut steps = Vec::new();
+        for (name, template) in &target.headers {
+            let value = template.render(&values);
+            steps.push(Step::Header { name: name.clone(), value: value.clone(), from: "template".to_owned() });
+            headers.push((Cow::Owned(name.clone()), value));
+        }
+        for (name, value) in &target.uri_headers {
+            // A header of the configuration's own table is the more deliberate one.
+            if !target.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+                steps.push(Step::Header { name: name.clone(), value: value.clone(), from: "uri".to_owned() });
+                headers.push((Cow::Owned(name.clone()), value.clone()));
+            }
+        }
+        self.journal.steps().extend(steps);
+        headers
+    }
+
+    fn facts(&self, target: &Target) -> CallFacts {
+        let headers = self
+            .policy
+            .room_headers
+            .iter()
+            .filter_map(|name| {
+                let value = self.request.named(name).next()?;
+                Some((name.clone(), String::from_utf8_lossy(value).into_owned()))
+            })
+            .collect();
+        CallFacts {
+            call_id: self.id.clone(),
+            trunk: self.trunk.config.name.clone(),
+            target: target.name.clone(),
+            caller: self.numbers.caller.clone(),
+            called: self.numbers.called.clone(),
+            caller_name: self.numbers.caller_name.clone(),
+            pbx_call_id: self.journal.record().pbx_call_id.clone(),
+            headers,
+        }
+    }
+}
+
+/// Leg B's INVITE before it has a leg.
+pub(super) struct Outgoing {
+    pub request_uri: String,
+    pub hop: crate::sip::Hop,
+    pub from: String,
+    pub headers: Headers,
+    pub takes: Option<Vec<String>>,
+    pub formats: Vec<sdp::Format>,
+    pub ring: std::time::Duration,
+    pub to_lane: Lane,
+}
+
+/// The inside of a quoted string (RFC 3261 §25.1).
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars().filter(|character| !character.is_control()) {
+        if matches!(character, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+    out
+}
+
+/// The value of a header field as text, for passing it on.
+pub(super) fn text_of(message: &Message, name: HeaderName) -> Option<String> {
+    message.value(name).map(|value| String::from_utf8_lossy(value).into_owned())
+}

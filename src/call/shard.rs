@@ -1,0 +1,337 @@
+//! A shard: some of the gateway's calls with everything they need, owned by one thread and shared with none. It is
+//! sans-IO: messages, instructions and time go in; messages, reports and finished records come out.
+
+use super::events::notice;
+use super::setup::{self, Arrival};
+use super::state::{Call, CallTimer, Desk};
+use super::teardown::{self, EndedBy};
+use super::{Policy, bridge};
+use crate::clock::Entropy;
+use crate::error::{Cause, Termination};
+use crate::media::{MediaEvent, Plane};
+use crate::observe::Metrics;
+use crate::record::{CallId, CallRecord};
+use crate::room::{Instruction, Report};
+use crate::sip::endpoint::{Census, Endpoint, Event, Headers, LegId, RequestId, Settings};
+use crate::sip::timer::TimerWheel;
+use crate::sip::transaction::ClientId;
+use crate::sip::{LocalAddress, Message, Source, StatusCode, Transmit};
+use bytes::Bytes;
+use slab::Slab;
+use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+/// Bits of a relay owner's name that are the call's place in its shard.
+const OWNER_PLACE: u64 = 0xffff_ffff;
+/// Where the shard's number starts in a relay owner's name.
+const OWNER_SHARD: u32 = 56;
+
+/// The shard that a relay's owner belongs to.
+#[must_use]
+pub const fn shard_of_owner(owner: u64) -> u8 {
+    (owner >> OWNER_SHARD) as u8
+}
+
+/// What a shard knows of itself.
+#[derive(Debug, Clone)]
+pub struct ShardSettings {
+    /// Its number; part of every [`CallId`] it makes.
+    pub shard: u8,
+    /// Host part of `From` towards targets.
+    pub from_host: String,
+    /// The address written into SDP.
+    pub media_address: IpAddr,
+    /// The same moment on both clocks, to date records.
+    pub epoch: (Instant, SystemTime),
+    /// New calls are refused.
+    pub draining: bool,
+}
+
+/// What a shard says to the outside, besides what it transmits.
+#[derive(Debug)]
+pub enum Output {
+    /// To the companion.
+    Report(Report),
+    /// To the store.
+    Finished(Box<CallRecord>),
+}
+
+/// Some of the gateway's calls.
+pub struct Shard {
+    desk: Desk,
+    calls: Slab<Call>,
+    by_id: HashMap<CallId, usize>,
+    policy: Arc<Policy>,
+}
+
+// === impl ShardSettings ===
+
+impl ShardSettings {
+    /// A call's name at the media plane: the shard, some bits that make it unique, and the place.
+    pub(super) fn owner(&self, key: usize, bits: u64) -> u64 {
+        u64::from(self.shard) << OWNER_SHARD | (bits & !OWNER_PLACE) << 8 >> 8 | (key as u64 & OWNER_PLACE)
+    }
+
+    /// Wall-clock time of `now`.
+    #[must_use]
+    pub fn wall(&self, now: Instant) -> SystemTime {
+        self.epoch.1 + now.saturating_duration_since(self.epoch.0)
+    }
+}
+
+// === impl Shard ===
+
+impl Shard {
+    /// An empty shard.
+    #[must_use]
+    pub fn new(
+        settings: ShardSettings,
+        sip: Settings,
+        policy: Arc<Policy>,
+        plane: Box<dyn Plane>,
+        metrics: Metrics,
+        mut entropy: Entropy,
+    ) -> Self {
+        let endpoint = Endpoint::new(sip, entropy.fork());
+        let timers = TimerWheel::new();
+        let desk = Desk {
+            endpoint,
+            timers,
+            plane,
+            outputs: VecDeque::new(),
+            metrics,
+            entropy,
+            settings,
+            active: 0,
+            legs: HashMap::new(),
+        };
+        Self { desk, calls: Slab::new(), by_id: HashMap::new(), policy }
+    }
+
+    // --- in
+
+    /// A datagram or framed message arrived.
+    pub fn receive(&mut self, now: Instant, source: Source, payload: Bytes) {
+        self.desk.endpoint.receive(now, source, payload);
+        self.drain_events(now);
+    }
+
+    /// A message that was parsed to find this shard.
+    pub fn receive_message(&mut self, now: Instant, source: Source, message: Message) {
+        self.desk.endpoint.receive_message(now, source, message);
+        self.drain_events(now);
+    }
+
+    /// Sending for this client transaction failed.
+    pub fn transport_failed(&mut self, now: Instant, transaction: ClientId) {
+        self.desk.endpoint.transport_failed(now, transaction);
+        self.drain_events(now);
+    }
+
+    /// A media worker noticed something.
+    pub fn media(&mut self, now: Instant, event: MediaEvent) {
+        let (MediaEvent::FirstPacket { owner, .. } | MediaEvent::Silent { owner, .. }) = event;
+        // An event may be older than its call: the place is taken again, the name is not.
+        let key = (owner & OWNER_PLACE) as usize;
+        if let Some(call) = self.calls.get_mut(key).filter(|call| call.owner == owner && call.relay.is_some()) {
+            call.on_media(&mut self.desk, now, event);
+        }
+        self.drain_events(now);
+    }
+
+    /// The companion says something about a call.
+    pub fn instruct(&mut self, now: Instant, call_id: &CallId, instruction: Instruction) {
+        if let Some(call) = self.by_id.get(call_id).and_then(|key| self.calls.get_mut(*key)) {
+            call.on_instruction(&mut self.desk, now, instruction);
+        }
+        self.drain_events(now);
+    }
+
+    /// Ends one call; false if there is none of this name.
+    pub fn hang_up(&mut self, now: Instant, call_id: &CallId, end: Termination) -> bool {
+        let Some(call) = self.by_id.get(call_id).and_then(|key| self.calls.get_mut(*key)) else { return false };
+        let live = call.state != bridge::State::Ending;
+        call.end(&mut self.desk, now, end, EndedBy::Gateway);
+        self.drain_events(now);
+        live
+    }
+
+    /// Refuses new calls from now on.
+    pub fn drain(&mut self) {
+        self.desk.settings.draining = true;
+    }
+
+    /// Ends every call.
+    fn hang_up_all(&mut self, now: Instant, end: &Termination) {
+        for (_, call) in &mut self.calls {
+            call.end(&mut self.desk, now, end.clone(), EndedBy::Gateway);
+        }
+        self.drain_events(now);
+    }
+
+    /// Ends every call because the gateway stops.
+    pub fn stop(&mut self, now: Instant) {
+        self.hang_up_all(now, &Termination::new(Cause::GatewayStopped));
+    }
+
+    /// New calls are decided by this from now on.
+    pub fn adopt(&mut self, policy: Arc<Policy>) {
+        self.policy = policy;
+    }
+
+    /// Our addresses, once the sockets are bound.
+    pub fn set_locals(&mut self, locals: Vec<LocalAddress>) {
+        self.desk.endpoint.set_locals(locals);
+    }
+
+    /// Time passed.
+    pub fn expire(&mut self, now: Instant) {
+        self.desk.endpoint.expire(now);
+        while let Some((key, timer)) = self.desk.timers.pop(now) {
+            self.on_timer(now, key, timer);
+        }
+        self.drain_events(now);
+    }
+
+    fn on_timer(&mut self, now: Instant, key: usize, timer: CallTimer) {
+        if let Some(call) = self.calls.get_mut(key) {
+            call.on_timer(&mut self.desk, now, timer);
+        }
+    }
+
+    // --- out
+
+    /// The next message to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.desk.endpoint.poll_transmit()
+    }
+
+    /// The next report or record.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.desk.outputs.pop_front()
+    }
+
+    /// When [`Shard::expire`] wants to be called.
+    pub fn next_timeout(&mut self) -> Option<Instant> {
+        match (self.desk.endpoint.next_timeout(), self.desk.timers.next()) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    // --- looking in
+
+    /// Records of the calls that live now.
+    #[must_use]
+    pub fn records(&self) -> Vec<CallRecord> {
+        self.calls.iter().filter_map(|(_, call)| live_record(call)).collect()
+    }
+
+    /// The record of one live call.
+    #[must_use]
+    pub fn record(&self, call_id: &CallId) -> Option<CallRecord> {
+        self.by_id.get(call_id).and_then(|key| self.calls.get(*key)).and_then(live_record)
+    }
+
+    /// Calls whose end was not claimed yet.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.desk.active
+    }
+
+    /// Calls that still have a leg to close, ended ones included.
+    #[must_use]
+    pub fn remaining(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Live objects of the SIP stack.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        self.desk.endpoint.census()
+    }
+
+    /// Media ports of open relays.
+    #[must_use]
+    pub fn ports_in_use(&self) -> usize {
+        self.desk.plane.ports_in_use()
+    }
+
+    // --- inside
+
+    fn drain_events(&mut self, now: Instant) {
+        while let Some(event) = self.desk.endpoint.poll_event() {
+            self.on_event(now, event);
+        }
+    }
+
+    fn on_event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Invited { leg, request, source } => self.invited(now, Arrival { leg, request, source }),
+            Event::OutOfDialog { id, source, .. } => self.options(now, id, source),
+            Event::InDialog { id, .. } => {
+                let _ = self.desk.endpoint.respond(now, id, StatusCode::OK, None, Vec::new(), None);
+            }
+            Event::Closed { leg } => self.closed(now, leg),
+            event => {
+                let Some((leg, notice)) = notice(event) else { return };
+                let Some(key) = self.desk.legs.get(&leg).copied() else { return };
+                if let Some(call) = self.calls.get_mut(key) {
+                    call.on_leg(&mut self.desk, now, leg, &notice);
+                }
+            }
+        }
+    }
+
+    fn invited(&mut self, now: Instant, arrival: Arrival) {
+        let key = self.calls.vacant_key();
+        let policy = self.policy.clone();
+        if let Some(call) = setup::admit(&mut self.desk, &policy, key, now, arrival) {
+            self.by_id.insert(call.id.clone(), key);
+            self.calls.insert(call);
+        }
+    }
+
+    /// OPTIONS tells the truth: 503 while new calls would be refused.
+    fn options(&mut self, now: Instant, id: RequestId, _source: Source) {
+        let (status, headers): (StatusCode, Headers) = if self.desk.settings.draining {
+            (StatusCode::SERVICE_UNAVAILABLE, vec![(Cow::Borrowed("Retry-After"), "30".to_owned())])
+        } else {
+            (StatusCode::OK, vec![(Cow::Borrowed("Accept"), "application/sdp".to_owned())])
+        };
+        let _ = self.desk.endpoint.respond(now, id, status, None, headers, None);
+    }
+
+    /// A leg is gone; its call goes with the last one.
+    fn closed(&mut self, now: Instant, leg: LegId) {
+        let Some(key) = self.desk.legs.remove(&leg) else { return };
+        let Some(call) = self.calls.get_mut(key) else { return };
+        call.released.retain(|released| *released != leg);
+        if call.parting.as_ref().is_some_and(|parting| parting.id == leg) {
+            call.parting = None;
+        }
+        if call.side_of(leg).is_some() {
+            // A leg in use that is gone without a word: its call must not outlive it. Usually the end was claimed.
+            call.end(&mut self.desk, now, Termination::new(Cause::Internal), EndedBy::Gateway);
+        }
+        let over = call.state == bridge::State::Ending
+            && !call.leg_ids().any(|id| self.desk.legs.get(&id) == Some(&key));
+        if over {
+            let call = self.calls.remove(key);
+            self.by_id.remove(&call.id);
+        }
+    }
+}
+
+/// The record of a call whose end was not claimed, with its packets so far.
+fn live_record(call: &Call) -> Option<CallRecord> {
+    if call.state == bridge::State::Ending {
+        return None;
+    }
+    let mut record = call.journal.record().clone();
+    record.media = teardown::live_summary(call);
+    Some(record)
+}

@@ -1,0 +1,163 @@
+//! A call as a value in its shard, and the desk: what the shard lends to whichever call is being worked on.
+
+use super::bridge::State;
+use super::journal::Journal;
+use super::leg::Leg;
+use super::shard::{Output, ShardSettings};
+use super::{Policy, leg};
+use crate::clock::Entropy;
+use crate::error::Termination;
+use crate::identity::Numbers;
+use crate::media::{Plane, Relay, Side};
+use crate::observe::Metrics;
+use crate::record::CallId;
+use crate::route::{Route, Target};
+use crate::sdp::Description;
+use crate::sip::endpoint::{Endpoint, LegId};
+use crate::sip::timer::{TimerKey, TimerWheel};
+use crate::sip::{Message, Source};
+use crate::trunk::{Trunk, admission::Slot};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// One call.
+pub(super) struct Call {
+    pub id: CallId,
+    /// Its place in the shard.
+    pub key: usize,
+    /// Its name at the media plane.
+    pub owner: u64,
+    pub state: State,
+    pub a: Leg,
+    pub b: Option<Leg>,
+    /// A leg that still plays while its replacement is being called.
+    pub parting: Option<Leg>,
+    /// Legs that were let go and still have to close.
+    pub released: Vec<LegId>,
+    pub exchange: Option<Exchange>,
+    pub relay: Option<Relay>,
+    pub policy: Arc<Policy>,
+    pub trunk: Arc<Trunk>,
+    pub route: Arc<Route>,
+    pub attempt: Attempt,
+    pub hold: Hold,
+    pub numbers: Numbers,
+    /// The INVITE of the PBX: templates and room plans read it.
+    pub request: Message,
+    pub source: Source,
+    /// The PBX made no offer: ours goes out in the 200, its answer comes in the ACK (RFC 3261 §13.2.1).
+    pub offerless: bool,
+    pub ring_timer: Option<TimerKey>,
+    pub hard_timer: Option<TimerKey>,
+    pub journal: Journal,
+    /// Held while the call lives: the trunk's slot and the target's.
+    pub trunk_slot: Option<Slot>,
+    pub target_slot: Option<Slot>,
+}
+
+/// Whom leg B is an attempt to reach.
+#[derive(Debug, Clone)]
+pub(super) enum Attempt {
+    /// A target of the route, by position.
+    Target { position: usize, target: Arc<Target> },
+    /// The route's fallback, after this failure.
+    Fallback { after: Termination },
+}
+
+/// Where a call stands with the companion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// The companion has nothing to do with it.
+    None,
+    /// The cloud holds the caller, or will.
+    Waiting,
+    /// The caller met the bot.
+    Over,
+}
+
+/// A change of the session in progress.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    /// Who asked.
+    pub initiator: Side,
+    /// What it described; `None` if it made no offer.
+    pub offered: Option<Description>,
+    /// The formats that the other leg was offered for it.
+    pub proposed: Vec<crate::sdp::Format>,
+    /// The other side answered, the initiator's ACK is awaited.
+    pub answered: bool,
+}
+
+/// A named wait of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CallTimer {
+    /// Leg B may ring no longer (`ring_timeout`).
+    Ring,
+    /// The call may last no longer (`max_duration`).
+    Hard,
+}
+
+/// What the shard lends to a call.
+pub(super) struct Desk {
+    pub endpoint: Endpoint,
+    pub timers: TimerWheel<(usize, CallTimer)>,
+    pub plane: Box<dyn Plane>,
+    pub outputs: VecDeque<Output>,
+    pub metrics: Metrics,
+    pub entropy: Entropy,
+    pub settings: ShardSettings,
+    /// Calls whose end was not claimed yet.
+    pub active: usize,
+    /// Which call a leg belongs to.
+    pub legs: HashMap<LegId, usize>,
+}
+
+// === impl Call ===
+
+impl Call {
+    /// Which side a leg is; `None` for a leg that parts or was released.
+    pub fn side_of(&self, leg: LegId) -> Option<Side> {
+        if self.a.id == leg {
+            Some(Side::A)
+        } else if self.b.as_ref().is_some_and(|b| b.id == leg) {
+            Some(Side::B)
+        } else {
+            None
+        }
+    }
+
+    /// The leg of a side.
+    pub fn leg(&self, side: Side) -> Option<&Leg> {
+        match side {
+            Side::A => Some(&self.a),
+            Side::B => self.b.as_ref(),
+        }
+    }
+
+    /// The leg of a side, to change it.
+    pub fn leg_mut(&mut self, side: Side) -> Option<&mut Leg> {
+        match side {
+            Side::A => Some(&mut self.a),
+            Side::B => self.b.as_mut(),
+        }
+    }
+
+    /// The target that leg B is an attempt to reach, if it is one.
+    pub fn target(&self) -> Option<&Arc<Target>> {
+        match &self.attempt {
+            Attempt::Target { target, .. } => Some(target),
+            Attempt::Fallback { .. } => None,
+        }
+    }
+
+    /// Every leg that may still have to close.
+    pub fn leg_ids(&self) -> impl Iterator<Item = LegId> {
+        let named = [Some(&self.a), self.b.as_ref(), self.parting.as_ref()];
+        named.into_iter().flatten().map(|leg| leg.id).chain(self.released.iter().copied())
+    }
+
+    /// Was leg A answered?
+    pub fn answered(&self) -> bool {
+        !matches!(self.a.phase, leg::Phase::Incoming)
+    }
+}

@@ -1,0 +1,58 @@
+//! The admin API's hands: what an operator may ask of a running gateway.
+
+use super::Shared;
+use super::shard_thread::Control;
+use crate::error::{Cause, Termination};
+use crate::http::admin::{Answer, HangUp, Operations, Readiness};
+use crate::record::{CallId, CallRecord};
+use crate::store::recent::Filter;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+impl Operations for Shared {
+    fn readiness(&self) -> Readiness {
+        if *self.draining.borrow() {
+            let calls = self.metrics.load().calls;
+            return Readiness::Draining { calls };
+        }
+        Readiness::Ready
+    }
+
+    fn calls(&self, filter: Filter) -> Answer<'_, Vec<Arc<CallRecord>>> {
+        Box::pin(async move {
+            let mut calls: Vec<Arc<CallRecord>> =
+                self.live_calls().await.into_iter().filter(|record| filter.wants(record)).map(Arc::new).collect();
+            calls.sort_by(|one, other| other.started.cmp(&one.started));
+            calls.truncate(filter.limit);
+            let rest = filter.limit.saturating_sub(calls.len());
+            if rest > 0 {
+                calls.extend(self.recent.list(&Filter { limit: rest, ..filter }));
+            }
+            calls
+        })
+    }
+
+    fn call(&self, id: CallId) -> Answer<'_, Option<Arc<CallRecord>>> {
+        Box::pin(async move { self.one_call(&id).await })
+    }
+
+    fn hang_up(&self, id: CallId) -> Answer<'_, HangUp> {
+        Box::pin(async move {
+            if let Some(shard) = self.shards.get(usize::from(id.shard())) {
+                let (reply, answer) = oneshot::channel();
+                shard.control(Control::HangUp(id.clone(), Termination::new(Cause::OperatorEnded), reply));
+                if answer.await.unwrap_or(false) {
+                    return HangUp::Ending;
+                }
+            }
+            if self.recent.get(&id).is_some() { HangUp::Over } else { HangUp::Unknown }
+        })
+    }
+
+    fn drain(&self) -> Answer<'_, Readiness> {
+        Box::pin(async move {
+            self.start_drain();
+            self.readiness()
+        })
+    }
+}

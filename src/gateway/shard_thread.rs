@@ -1,0 +1,410 @@
+//! The thread of a shard: it moves datagrams between its own sockets and the sans-IO core, keeps the core's time, and
+//! passes messages of other shards' calls on to their owners.
+
+use crate::call::{Output, Shard};
+use crate::clock;
+use crate::error::Termination;
+use crate::media::MediaEvent;
+use crate::observe::metrics as observed;
+use crate::observe::{Metrics, ShardGauges};
+use crate::record::{CallId, CallRecord};
+use crate::room::{CompanionHandle, Instruction};
+use crate::sip::transaction::ClientId;
+use crate::sip::{Hop, HopAddress, Message, Protocol, Source, Transmit};
+use crate::store::Recent;
+use crate::transport::resolve::Resolver;
+use crate::transport::tcp::HubHandle;
+use crate::transport::udp::LARGEST_DATAGRAM;
+use bytes::Bytes;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Datagrams read from one socket before anything else gets its turn.
+const BATCH: usize = 32;
+/// Messages of other shards that may wait; more are dropped, as the network would.
+const TRAFFIC: usize = 8_192;
+
+/// What a shard is told by the rest of the process.
+pub enum Control {
+    /// The companion says something about a call.
+    Instruct(CallId, Instruction),
+    /// A media worker noticed something.
+    Media(MediaEvent),
+    /// Sending failed.
+    SendFailed(ClientId),
+    /// A name was resolved for this message.
+    Resolved(Transmit),
+    /// All live records, please.
+    Records(oneshot::Sender<Vec<CallRecord>>),
+    /// One live record, please.
+    Record(CallId, oneshot::Sender<Option<CallRecord>>),
+    /// End this call; says whether there was one.
+    HangUp(CallId, Termination, oneshot::Sender<bool>),
+    /// Refuse new calls.
+    Drain,
+    /// End all calls.
+    HangUpAll,
+    /// Stop the thread.
+    Stop,
+}
+
+/// How much a shard has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Calls whose end was not claimed.
+    pub active: usize,
+    /// Calls with a leg that is not closed.
+    pub remaining: usize,
+}
+
+/// A way to reach a shard; cheap to clone.
+#[derive(Clone)]
+pub struct ShardHandle {
+    control: mpsc::UnboundedSender<Control>,
+    traffic: mpsc::Sender<(Source, Message)>,
+    load: watch::Receiver<Load>,
+}
+
+/// The shard's ends of its channels.
+pub struct ShardInbox {
+    control: mpsc::UnboundedReceiver<Control>,
+    traffic: mpsc::Receiver<(Source, Message)>,
+    load: watch::Sender<Load>,
+}
+
+/// Finds the shard of a message.
+#[derive(Clone)]
+pub struct Router {
+    shards: Vec<ShardHandle>,
+    hasher: RandomState,
+}
+
+/// Everything the thread needs besides its shard.
+pub struct Surroundings {
+    /// This shard's number.
+    pub number: u8,
+    /// Its own UDP sockets.
+    pub sockets: Vec<std::net::UdpSocket>,
+    /// The streams.
+    pub tcp: HubHandle,
+    /// Names.
+    pub resolver: Arc<Resolver>,
+    /// Where slow work runs.
+    pub runtime: tokio::runtime::Handle,
+    /// The other shards.
+    pub router: Router,
+    /// The companion, if there is one.
+    pub companion: Option<CompanionHandle>,
+    /// Finished records.
+    pub recent: Arc<Recent>,
+    /// Gauges.
+    pub metrics: Metrics,
+}
+
+struct ShardThread {
+    shard: Shard,
+    around: Surroundings,
+    sockets: Vec<(SocketAddr, UdpSocket)>,
+    inbox: ShardInbox,
+    buffer: Vec<u8>,
+    gauges: Arc<ShardGauges>,
+    stopping: bool,
+}
+
+/// A shard's channels.
+#[must_use]
+pub fn channels() -> (ShardHandle, ShardInbox) {
+    let (control, control_inbox) = mpsc::unbounded_channel();
+    let (traffic, traffic_inbox) = mpsc::channel(TRAFFIC);
+    let (load_sender, load) = watch::channel(Load::default());
+    let handle = ShardHandle { control, traffic, load };
+    (handle, ShardInbox { control: control_inbox, traffic: traffic_inbox, load: load_sender })
+}
+
+/// Runs a shard on the calling thread until it is told to stop.
+///
+/// # Errors
+/// The runtime or a socket cannot be set up.
+pub fn run(shard: Shard, around: Surroundings, inbox: ShardInbox) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async move {
+        let mut sockets = Vec::new();
+        for socket in &around.sockets {
+            let socket = UdpSocket::from_std(socket.try_clone()?)?;
+            sockets.push((socket.local_addr()?, socket));
+        }
+        let gauges = around.metrics.shard();
+        let buffer = vec![0; LARGEST_DATAGRAM];
+        let mut thread = ShardThread { shard, around, sockets, inbox, buffer, gauges, stopping: false };
+        thread.serve().await;
+        Ok(())
+    })
+}
+
+// === impl ShardHandle ===
+
+impl ShardHandle {
+    /// Tells the shard something; nothing happens when it is gone.
+    pub fn control(&self, control: Control) {
+        let _ = self.control.send(control);
+    }
+
+    /// Its load, to wait on.
+    #[must_use]
+    pub fn load(&self) -> watch::Receiver<Load> {
+        self.load.clone()
+    }
+}
+
+// === impl Router ===
+
+impl Router {
+    /// Over these shards, in the order of their numbers.
+    #[must_use]
+    pub fn new(shards: Vec<ShardHandle>) -> Self {
+        Self { shards, hasher: RandomState::new() }
+    }
+
+    /// The owner of a Call-ID: ours say it (`sNN-`), others are hashed.
+    #[must_use]
+    pub fn owner(&self, call_id: &[u8]) -> usize {
+        let count = self.shards.len().max(1);
+        if count == 1 {
+            return 0;
+        }
+        let named = call_id
+            .strip_prefix(b"tl")
+            .and_then(|rest| rest.split_at_checked(2))
+            .filter(|(_, rest)| rest.first() == Some(&b'-'))
+            .and_then(|(digits, _)| usize::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        match named {
+            Some(number) if number < count => number,
+            _ => (self.hasher.hash_one(call_id) % count as u64) as usize,
+        }
+    }
+
+    /// Gives a message to its owner.
+    pub fn deliver(&self, source: Source, message: Message) {
+        if let Some(shard) = self.shards.get(self.owner(message.call_id())) {
+            // Full means overloaded: dropping is what the network does, and UDP peers retransmit.
+            let _ = shard.traffic.try_send((source, message));
+        }
+    }
+
+    /// The shard of this number.
+    #[must_use]
+    pub fn shard(&self, number: u8) -> Option<&ShardHandle> {
+        self.shards.get(usize::from(number))
+    }
+
+    /// Tells every shard that sending failed; only the owner of the transaction knows it.
+    pub fn send_failed(&self, transaction: ClientId) {
+        if let Some(shard) = self.shards.get(transaction.shard()) {
+            shard.control(Control::SendFailed(transaction));
+        }
+    }
+}
+
+/// What the loop woke up for.
+enum Woken {
+    Control(Option<Control>),
+    Traffic(Option<(Source, Message)>),
+    Readable(usize),
+    Time,
+}
+
+// === impl ShardThread ===
+
+impl ShardThread {
+    async fn serve(&mut self) {
+        while !self.stopping {
+            self.flush();
+            self.publish();
+            let woken = self.wait().await;
+            let now = clock::now();
+            match woken {
+                Woken::Control(Some(control)) => self.obey(now, control),
+                Woken::Control(None) => self.stopping = true,
+                Woken::Traffic(Some((source, message))) => {
+                    self.shard.receive_message(now, source, message);
+                    self.read_traffic(now);
+                }
+                Woken::Readable(index) => self.read(now, index),
+                Woken::Traffic(None) | Woken::Time => {}
+            }
+            if self.shard.next_timeout().is_some_and(|at| at <= now) {
+                self.shard.expire(now);
+            }
+        }
+        self.flush();
+        self.publish();
+    }
+
+    async fn wait(&mut self) -> Woken {
+        let deadline = self.shard.next_timeout();
+        let sockets = &self.sockets;
+        let readable = std::future::poll_fn(|context| {
+            for (index, (_, socket)) in sockets.iter().enumerate() {
+                if socket.poll_recv_ready(context).is_ready() {
+                    return Poll::Ready(index);
+                }
+            }
+            Poll::Pending
+        });
+        let timer = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            control = self.inbox.control.recv() => Woken::Control(control),
+            index = readable => Woken::Readable(index),
+            message = self.inbox.traffic.recv() => Woken::Traffic(message),
+            () = timer => Woken::Time,
+        }
+    }
+
+    /// Reads a batch from one socket.
+    fn read(&mut self, now: std::time::Instant, index: usize) {
+        for _ in 0..BATCH {
+            let Some((local, socket)) = self.sockets.get(index) else { return };
+            let (length, peer) = match socket.try_recv_from(&mut self.buffer) {
+                Ok(received) => received,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // An ICMP error about an earlier datagram; it says nothing about the next.
+                Err(_) => continue,
+            };
+            let source = Source { protocol: Protocol::Udp, peer, local: *local, connection: None };
+            let Some(datagram) = self.buffer.get(..length) else { continue };
+            let payload = Bytes::copy_from_slice(datagram);
+            if self.around.router.shards.len() == 1 {
+                self.shard.receive(now, source, payload);
+                self.flush();
+                continue;
+            }
+            match Message::parse(payload.clone()) {
+                Ok(message) if self.around.router.owner(message.call_id()) == usize::from(self.around.number) => {
+                    self.shard.receive_message(now, source, message);
+                }
+                Ok(message) => self.around.router.deliver(source, message),
+                Err(_) => self.shard.receive(now, source, payload),
+            }
+            self.flush();
+        }
+    }
+
+    fn read_traffic(&mut self, now: std::time::Instant) {
+        for _ in 1..BATCH {
+            let Ok((source, message)) = self.inbox.traffic.try_recv() else { return };
+            self.shard.receive_message(now, source, message);
+        }
+    }
+
+    fn obey(&mut self, now: std::time::Instant, control: Control) {
+        match control {
+            Control::Instruct(call_id, instruction) => self.shard.instruct(now, &call_id, instruction),
+            Control::Media(event) => self.shard.media(now, event),
+            Control::SendFailed(transaction) => self.shard.transport_failed(now, transaction),
+            Control::Resolved(transmit) => self.send(transmit),
+            Control::Records(reply) => {
+                let _ = reply.send(self.shard.records());
+            }
+            Control::Record(call_id, reply) => {
+                let _ = reply.send(self.shard.record(&call_id));
+            }
+            Control::HangUp(call_id, end, reply) => {
+                let _ = reply.send(self.shard.hang_up(now, &call_id, end));
+            }
+            Control::Drain => self.shard.drain(),
+            Control::HangUpAll => self.shard.stop(now),
+            Control::Stop => {
+                self.shard.stop(now);
+                self.stopping = true;
+            }
+        }
+    }
+
+    /// Sends and hands on what the core has to say.
+    fn flush(&mut self) {
+        while let Some(transmit) = self.shard.poll_transmit() {
+            self.send(transmit);
+        }
+        while let Some(output) = self.shard.poll_output() {
+            match output {
+                Output::Report(report) => {
+                    if let Some(companion) = &self.around.companion {
+                        companion.report(report);
+                    }
+                }
+                Output::Finished(record) => self.around.recent.push(*record),
+            }
+        }
+    }
+
+    fn send(&mut self, transmit: Transmit) {
+        match (&transmit.hop.address, transmit.hop.protocol) {
+            (HopAddress::Socket(to), Protocol::Udp) => {
+                let socket = self.sockets.iter().find(|(local, _)| local.is_ipv4() == to.is_ipv4());
+                let sent = socket.map(|(_, socket)| socket.try_send_to(&transmit.payload, *to));
+                match sent {
+                    // A full buffer is a lost datagram: the transaction sends again.
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) if error.kind() == ErrorKind::WouldBlock => {}
+                    Some(Err(_)) | None => self.blame(&transmit),
+                }
+            }
+            (HopAddress::Socket(_), Protocol::Tcp | Protocol::Tls) => self.around.tcp.send(transmit),
+            (HopAddress::Name { .. }, _) => self.resolve(transmit),
+        }
+    }
+
+    fn blame(&mut self, transmit: &Transmit) {
+        if let Some(transaction) = transmit.transaction {
+            self.shard.transport_failed(clock::now(), transaction);
+        }
+    }
+
+    /// Resolves the hop's name off this thread and comes back with an address.
+    fn resolve(&mut self, transmit: Transmit) {
+        let Some(myself) = self.around.router.shard(self.around.number).cloned() else { return };
+        let resolver = self.around.resolver.clone();
+        self.around.runtime.spawn(async move {
+            let HopAddress::Name { host, port } = &transmit.hop.address else { return };
+            match resolver.resolve(host, *port, transmit.hop.protocol).await {
+                Ok(addresses) => {
+                    if let Some(address) = addresses.first() {
+                        let hop = Hop { address: HopAddress::Socket(*address), ..transmit.hop.clone() };
+                        myself.control(Control::Resolved(Transmit { hop, ..transmit }));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%host, %error, "a name of the route cannot be resolved");
+                    if let Some(transaction) = transmit.transaction {
+                        myself.control(Control::SendFailed(transaction));
+                    }
+                }
+            }
+        });
+    }
+
+    /// Shows the load to those who wait for it and to the gauges.
+    fn publish(&mut self) {
+        let load = Load { active: self.shard.active(), remaining: self.shard.remaining() };
+        self.inbox.load.send_if_modified(|shown| std::mem::replace(shown, load) != load);
+        let census = self.shard.census();
+        self.gauges.set(observed::Load {
+            calls: load.active as u64,
+            dialogs: census.dialogs as u64,
+            transactions: census.transactions as u64,
+            timers: census.timers as u64,
+            media_ports: self.shard.ports_in_use() as u64,
+        });
+    }
+}

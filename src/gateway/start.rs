@@ -1,0 +1,386 @@
+//! Starting: sockets first (they are what fails), then the parts from the inside out. Nothing runs until everything
+//! is bound, so that a start that fails leaves nothing behind.
+
+use super::shard_thread::{self, Control, Router, ShardInbox, Surroundings};
+use super::{Addresses, Gateway, Shared};
+use crate::call::{Policy, Shard, ShardSettings, shard::shard_of_owner};
+use crate::clock::{self, Entropy};
+use crate::config::Config;
+use crate::config::value::{ListenProtocol, Peer};
+use crate::http::{access::Access, admin, webhook};
+use crate::media::plane::SocketPlane;
+use crate::media::worker::{Worker, WorkerHandle};
+use crate::observe::Metrics;
+use crate::room::{self, CompanionHandle};
+use crate::sip::endpoint::Settings;
+use crate::sip::{LocalAddress, Message, Protocol};
+use crate::store::Recent;
+use crate::transport::tcp::{Hub, HubHandle, TcpInput};
+use crate::transport::{local, resolve::Resolver, udp};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Shards at most: their number is two hexadecimal digits of every call's name.
+const MOST_SHARDS: usize = 64;
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener cannot be bound.
+    #[error("cannot listen on {what} {address}: {error}; is another program there, or is the port not permitted?")]
+    Listen {
+        /// `udp`, `tcp`, `[http]` or `[admin]`.
+        what: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The system's word.
+        error: std::io::Error,
+    },
+    /// `[media] advertise` is no address and cannot be resolved.
+    #[error("[media] advertise `{0}` is no address and does not resolve: write the address that peers send audio to")]
+    MediaAddress(String),
+    /// A thread or the media plane cannot be started.
+    #[error("cannot start {what}: {error}")]
+    Thread {
+        /// Which.
+        what: &'static str,
+        /// The system's word.
+        error: std::io::Error,
+    },
+    /// The routes do not compile.
+    #[error(transparent)]
+    Route(#[from] crate::route::RouteError),
+}
+
+/// Everything that is bound before anything runs.
+struct Bound {
+    /// Per shard.
+    udp: Vec<Vec<std::net::UdpSocket>>,
+    tcp: Vec<TcpListener>,
+    http: TcpListener,
+    admin: TcpListener,
+    addresses: Addresses,
+}
+
+/// The parts that shards are started with.
+struct Parts {
+    policy: Arc<Policy>,
+    locals: Vec<LocalAddress>,
+    media_address: IpAddr,
+    router: Router,
+    tcp: HubHandle,
+    resolver: Arc<Resolver>,
+    companion: Option<CompanionHandle>,
+    recent: Arc<Recent>,
+    metrics: Metrics,
+    workers: Vec<WorkerHandle>,
+    count: usize,
+}
+
+impl Gateway {
+    /// Starts everything that the configuration asks for, within the current tokio runtime.
+    ///
+    /// # Errors
+    /// A listener that cannot be bound, or a name that does not resolve; nothing stays behind.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        crate::media::plane::raise_file_limit();
+        let count = shard_count(&config);
+        let bound = bind(&config, count).await?;
+        let resolver = Arc::new(Resolver::new(&bound.addresses.sip.iter().map(|(_, at)| at.ip()).collect::<Vec<_>>()));
+        let policy = Arc::new(Policy::new(config.clone(), &resolve_peers(&config, &resolver).await)?);
+        let media_address = media_address(&config, &bound.addresses, &resolver).await?;
+        let (handles, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| shard_thread::channels()).unzip();
+        let router = Router::new(handles.clone());
+        let workers = start_workers(&config, &router)?;
+        let metrics = Metrics::new();
+        let recent = Arc::new(Recent::new(Recent::STANDARD));
+        let companion = start_companion(&config, &bound.addresses, &router, &metrics);
+        let tcp = start_tcp(bound.tcp, &router);
+        let parts = Parts {
+            locals: locals(&config, &bound.addresses),
+            policy,
+            media_address,
+            router,
+            tcp: tcp.clone(),
+            resolver,
+            companion: companion.as_ref().map(|(handle, _)| handle.clone()),
+            recent: recent.clone(),
+            metrics: metrics.clone(),
+            workers: workers.clone(),
+            count,
+        };
+        let threads = start_shards(&parts, bound.udp, inboxes)?;
+        let shared = Arc::new(Shared { shards: handles, recent, metrics: metrics.clone(), draining: watch::Sender::new(false) });
+        let mut tasks = vec![serve(bound.admin, admin::router(shared.clone(), metrics.clone(), Access::new(&config.admin)))];
+        tasks.push(serve(bound.http, webhook_router(&config, companion.as_ref().map(|(handle, _)| handle), &metrics)));
+        Ok(Self { addresses: bound.addresses, shared, threads, tasks, workers, tcp: Some(tcp), companion })
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn shard_count(config: &Config) -> usize {
+    match usize::from(config.sip.shards) {
+        0 => cores().min(MOST_SHARDS),
+        count => count.min(MOST_SHARDS),
+    }
+}
+
+async fn bind(config: &Config, count: usize) -> Result<Bound, StartError> {
+    let mut sip = Vec::new();
+    let mut per_shard: Vec<Vec<std::net::UdpSocket>> = (0..count).map(|_| Vec::new()).collect();
+    let mut tcp = Vec::new();
+    for listen in &config.sip.listen {
+        let mut address = listen.address;
+        match listen.protocol {
+            ListenProtocol::Udp => {
+                let failed = |error| StartError::Listen { what: "udp", address, error };
+                udp::probe(address).map_err(failed)?;
+                for sockets in &mut per_shard {
+                    let socket = udp::bind(address).map_err(failed)?;
+                    address = socket.local_addr().map_err(failed)?;
+                    sockets.push(socket);
+                }
+                sip.push((Protocol::Udp, address));
+            }
+            ListenProtocol::Tcp => {
+                let listener = listen_tcp("tcp", address).await?;
+                sip.push((Protocol::Tcp, local_of("tcp", address, &listener)?));
+                tcp.push(listener);
+            }
+        }
+    }
+    let http = listen_tcp("[http]", config.http.listen).await?;
+    let admin = listen_tcp("[admin]", config.admin.listen).await?;
+    let addresses = Addresses {
+        sip,
+        http: local_of("[http]", config.http.listen, &http)?,
+        admin: local_of("[admin]", config.admin.listen, &admin)?,
+    };
+    Ok(Bound { udp: per_shard, tcp, http, admin, addresses })
+}
+
+async fn listen_tcp(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| StartError::Listen { what, address, error })
+}
+
+fn local_of(what: &'static str, address: SocketAddr, listener: &TcpListener) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|error| StartError::Listen { what, address, error })
+}
+
+/// Addresses of the trunk peers that are given by name; a name that does not resolve matches nothing and is reported.
+async fn resolve_peers(config: &Config, resolver: &Resolver) -> HashMap<String, Vec<IpAddr>> {
+    let mut resolved = HashMap::new();
+    for peer in config.trunks.iter().flat_map(|trunk| &trunk.peers) {
+        let Peer::Name(name) = peer else { continue };
+        match resolver.resolve(name, None, Protocol::Udp).await {
+            Ok(addresses) => {
+                resolved.insert(name.clone(), addresses.iter().map(SocketAddr::ip).collect());
+            }
+            Err(error) => tracing::warn!(%name, %error, "a trunk peer does not resolve: its calls will be refused"),
+        }
+    }
+    resolved
+}
+
+/// The address written into SDP: `[media] advertise`, else `[sip] advertise`, else the first SIP listener's.
+async fn media_address(config: &Config, bound: &Addresses, resolver: &Resolver) -> Result<IpAddr, StartError> {
+    let configured = config.media.advertise.as_deref().or(config.sip.advertise.as_deref());
+    let Some(host) = configured else {
+        let first = bound.sip.first().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |(_, address)| address.ip());
+        let listening = config.media.bind.filter(|bind| !bind.is_unspecified()).unwrap_or(first);
+        return Ok(if listening.is_unspecified() { local::outward(listening) } else { listening });
+    };
+    let host = local::host_of(host).trim_matches(['[', ']']);
+    if let Ok(address) = host.parse() {
+        return Ok(address);
+    }
+    let resolved = resolver.resolve(host, None, Protocol::Udp).await;
+    let first = resolved.ok().and_then(|addresses| addresses.first().map(SocketAddr::ip));
+    first.ok_or_else(|| StartError::MediaAddress(host.to_owned()))
+}
+
+fn locals(config: &Config, bound: &Addresses) -> Vec<LocalAddress> {
+    let advertise = config.sip.advertise.as_deref();
+    let local = |(protocol, bind): &(Protocol, SocketAddr)| LocalAddress {
+        protocol: *protocol,
+        bind: *bind,
+        advertised: local::advertised(*bind, advertise),
+    };
+    bound.sip.iter().map(local).collect()
+}
+
+fn start_workers(config: &Config, router: &Router) -> Result<Vec<WorkerHandle>, StartError> {
+    let count = match usize::from(config.media.workers) {
+        0 => cores(),
+        count => count,
+    };
+    let mut workers = Vec::with_capacity(count);
+    for number in 0..count {
+        let router = router.clone();
+        let on_event = Box::new(move |event: crate::media::MediaEvent| {
+            let (crate::media::MediaEvent::FirstPacket { owner, .. } | crate::media::MediaEvent::Silent { owner, .. }) =
+                event;
+            if let Some(shard) = router.shard(shard_of_owner(owner)) {
+                shard.control(Control::Media(event));
+            }
+        });
+        let worker = Worker::spawn(&format!("media-{number}"), on_event)
+            .map_err(|error| StartError::Thread { what: "a media worker", error })?;
+        workers.push(worker);
+    }
+    Ok(workers)
+}
+
+fn start_companion(
+    config: &Config,
+    bound: &Addresses,
+    router: &Router,
+    metrics: &Metrics,
+) -> Option<(CompanionHandle, JoinHandle<()>)> {
+    let settings = room::Settings::new(config, bound.http)?;
+    let router = router.clone();
+    let sink: room::Sink = Arc::new(move |call_id, instruction| {
+        if let Some(shard) = router.shard(call_id.shard()) {
+            shard.control(Control::Instruct(call_id, instruction));
+        }
+    });
+    Some(room::spawn(settings, sink, Arc::new(metrics.clone()), Entropy::from_system()))
+}
+
+fn start_tcp(listeners: Vec<TcpListener>, router: &Router) -> HubHandle {
+    let router = router.clone();
+    Hub::spawn(
+        listeners,
+        Arc::new(move |input| match input {
+            TcpInput::Message { source, bytes } => {
+                // A frame that has no start line belongs to no call: there is nobody to answer.
+                if let Ok(message) = Message::parse(bytes) {
+                    router.deliver(source, message);
+                }
+            }
+            TcpInput::SendFailed(transaction) => router.send_failed(transaction),
+        }),
+    )
+}
+
+fn start_shards(
+    parts: &Parts,
+    sockets: Vec<Vec<std::net::UdpSocket>>,
+    inboxes: Vec<ShardInbox>,
+) -> Result<Vec<std::thread::JoinHandle<()>>, StartError> {
+    let mut threads = Vec::new();
+    for (number, (sockets, inbox)) in sockets.into_iter().zip(inboxes).enumerate() {
+        let number = u8::try_from(number).unwrap_or(u8::MAX);
+        let around = Surroundings {
+            number,
+            sockets,
+            tcp: parts.tcp.clone(),
+            resolver: parts.resolver.clone(),
+            runtime: tokio::runtime::Handle::current(),
+            router: parts.router.clone(),
+            companion: parts.companion.clone(),
+            recent: parts.recent.clone(),
+            metrics: parts.metrics.clone(),
+        };
+        let build = shard_builder(parts, number);
+        let thread = std::thread::Builder::new()
+            .name(format!("shard-{number}"))
+            .spawn(move || {
+                if let Err(error) = shard_thread::run(build(), around, inbox) {
+                    tracing::error!(%error, "a shard stopped");
+                }
+            })
+            .map_err(|error| StartError::Thread { what: "a shard", error })?;
+        threads.push(thread);
+    }
+    Ok(threads)
+}
+
+/// A shard is built on its own thread, because nothing in it is meant to leave it.
+fn shard_builder(parts: &Parts, number: u8) -> impl FnOnce() -> Shard + Send + 'static {
+    let config = &parts.policy.config;
+    let first = parts.locals.first().map_or("localhost", |local| local::host_of(&local.advertised)).to_owned();
+    let settings = ShardSettings {
+        shard: number,
+        from_host: first,
+        media_address: parts.media_address,
+        epoch: (clock::now(), clock::wall()),
+        draining: false,
+    };
+    let sip = Settings {
+        t1: config.sip.t1.get(),
+        t2: config.sip.t2.get(),
+        t4: std::time::Duration::from_secs(5),
+        user_agent: config.sip.user_agent.clone(),
+        locals: parts.locals.clone(),
+        call_id_prefix: format!("tl{number:02x}-"),
+        shard: number,
+    };
+    let ports = share_of(config.media.ports.first, config.media.ports.last, number, parts.count);
+    let bind = config.media.bind.unwrap_or(match parts.media_address {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
+    });
+    let rest = config.media.rest.get();
+    let (workers, policy, metrics) = (parts.workers.clone(), parts.policy.clone(), parts.metrics.clone());
+    move || {
+        let plane = Box::new(SocketPlane::new(bind, ports, rest, workers, clock::now));
+        Shard::new(settings, sip, policy, plane, metrics, Entropy::from_system())
+    }
+}
+
+/// A shard's part of the media ports: pairs stay whole.
+fn share_of(first: u16, last: u16, number: u8, count: usize) -> std::ops::RangeInclusive<u16> {
+    let first = u32::from(first.next_multiple_of(2));
+    let pairs = (u32::from(last) + 1).saturating_sub(first) / 2;
+    let (number, count) = (u32::from(number), u32::try_from(count).unwrap_or(1).max(1));
+    let start = first + pairs * number / count * 2;
+    let end = first + pairs * (number + 1) / count * 2;
+    let clamp = |port: u32| u16::try_from(port).unwrap_or(u16::MAX);
+    clamp(start)..=clamp(end.saturating_sub(1))
+}
+
+fn webhook_router(config: &Config, companion: Option<&CompanionHandle>, metrics: &Metrics) -> axum::Router {
+    match (&config.daily, companion) {
+        (Some(daily), Some(companion)) => webhook::router(daily, companion.clone(), Arc::new(metrics.clone())),
+        _ => axum::Router::new().fallback(|| async {
+            crate::http::Problem::not_found("no [daily] section: this gateway takes no webhooks")
+        }),
+    }
+}
+
+fn serve(listener: TcpListener, router: axum::Router) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "an HTTP listener stopped");
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share_of;
+
+    #[test]
+    fn shards_share_the_ports_without_overlap_and_without_splitting_a_pair() {
+        for count in 1..=7 {
+            let mut next = 20_000;
+            for number in 0..count {
+                let share = share_of(20_000, 29_999, number, usize::from(count));
+                assert_eq!(*share.start(), next);
+                assert_eq!(share.start() % 2, 0);
+                assert_eq!(share.end() % 2, 1);
+                next = share.end() + 1;
+            }
+            assert_eq!(next, 30_000);
+        }
+        assert_eq!(share_of(10_001, 10_008, 0, 1), 10_002..=10_007);
+    }
+}

@@ -1,0 +1,75 @@
+//! A target, ready for calls: addresses read, templates compiled, limits shared. It stands apart from the routes because
+//! several of them may name it.
+
+use super::address::{AddressError, TargetAddress};
+use crate::config;
+use crate::config::target::TargetKind;
+use crate::identity::template::{Template, TemplateError};
+use crate::sip::Hop;
+use crate::trunk::admission::Admission;
+use std::sync::Arc;
+
+/// One target.
+#[derive(Debug)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// What stands behind it.
+    pub kind: TargetKind,
+    /// The Request-URI, without header part.
+    pub request_uri: String,
+    /// Where its INVITEs are sent.
+    pub hop: Hop,
+    /// Headers of the INVITE: name and template. A value that comes out empty means that the header is left out.
+    pub headers: Vec<(String, Template)>,
+    /// Headers that the configured `uri` carried, escapes undone.
+    pub uri_headers: Vec<(String, String)>,
+    /// Codecs it takes, in order; `None` for all.
+    pub codecs: Option<Vec<String>>,
+    /// Its limits, shared by all shards and kept over a reload.
+    pub admission: Arc<Admission>,
+}
+
+/// Why a target cannot be made ready; a checked configuration has none such.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// Its address.
+    #[error("target `{0}`: {1}")]
+    Address(String, AddressError),
+    /// One of its headers.
+    #[error("target `{0}`: header `{1}`: {2}")]
+    Template(String, String, TemplateError),
+}
+
+// === impl Target ===
+
+impl Target {
+    /// From its configuration and the gate that counts its calls.
+    ///
+    /// # Errors
+    /// An address or a template that cannot be read.
+    pub fn new(target: &config::target::Target, admission: Arc<Admission>) -> Result<Self, TargetError> {
+        let name = &target.name;
+        admission.set_limits(target.max_calls, target.max_rate);
+        let address = TargetAddress::parse(&target.uri, target.outbound_proxy.as_deref())
+            .map_err(|error| TargetError::Address(name.clone(), error))?;
+        let headers = target
+            .effective_headers()
+            .into_iter()
+            .map(|(header, template)| match Template::parse(&template) {
+                Ok(template) => Ok((header, template)),
+                Err(error) => Err(TargetError::Template(name.clone(), header, error)),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            name: name.clone(),
+            kind: target.kind,
+            request_uri: address.request_uri,
+            hop: address.hop,
+            headers,
+            uri_headers: address.uri_headers,
+            codecs: target.effective_codecs(),
+            admission,
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! Requests in dialogs (RFC 3261 §12.2.2, §14.2, §15.1.2): re-INVITE, BYE and OPTIONS. Apart from requests outside,
+//! because here the sequence decides, and because the races between the two ends meet here.
+
+use super::super::{Method, StatusCode};
+use super::compose::Reply;
+use super::inbound::Fresh;
+use super::leg::{Bye, Leg};
+use super::outside::{Refusal, refusal_of_extension, refusal_of_hops, refusal_of_method};
+use super::{Endpoint, Event, Headers, LegId};
+
+use std::time::Instant;
+
+/// §14.2: a second INVITE is to be tried again after a random time up to this many seconds.
+const RETRY_AFTER: u64 = 10;
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    pub(super) fn inside(&mut self, now: Instant, fresh: Fresh) {
+        let key = self.keyer.leg(fresh.message.call_id(), fresh.message.to_tag().unwrap_or_default());
+        let id = self.leg_index.get(&key).copied();
+        let number = fresh.message.cseq().map_or(0, |cseq| cseq.number);
+        let taken = id.and_then(|id| self.legs.get_mut(id)).and_then(|leg| leg.take(fresh.message.from_tag(), number));
+        let refusal = refusal_of_method(&fresh.method).or_else(|| match taken {
+            None => Some((StatusCode::NO_SUCH_TRANSACTION, Headers::new())),
+            // §12.2.2: out of order.
+            Some(Err(_)) => Some((StatusCode::SERVER_INTERNAL_ERROR, Headers::new())),
+            Some(Ok(())) => refusal_of_extension(&fresh.message).or_else(|| refusal_of_hops(&fresh)),
+        });
+        if let Some((status, headers)) = refusal {
+            return self.refuse(now, fresh, status, &headers);
+        }
+        let Some(leg) = id.and_then(|id| self.legs.get_mut(id)) else { return };
+        leg.peer = Some(fresh.source);
+        let id = LegId(id.unwrap_or_default());
+        match fresh.method {
+            Method::Invite => self.reinvited(now, id, fresh),
+            Method::Bye => self.hung_up(now, id, fresh),
+            // §11.2: OPTIONS in a dialog asks for the capabilities that were told already.
+            _ => self.refuse(now, fresh, StatusCode::OK, &Headers::new()),
+        }
+    }
+
+    fn reinvited(&mut self, now: Instant, id: LegId, fresh: Fresh) {
+        let retry_after = self.entropy.below(RETRY_AFTER + 1);
+        let Some(leg) = self.legs.get_mut(id.0) else { return };
+        if let Some((status, headers)) = refusal_of_glare(leg, retry_after) {
+            return self.refuse(now, fresh, status, &headers);
+        }
+        let (request, tag) = (fresh.message.clone(), leg.local_tag.clone());
+        let Some(server) = self.open(now, fresh, tag, Some(id)) else { return };
+        if let Some(leg) = self.legs.get_mut(id.0) {
+            leg.incoming = Some(server);
+        }
+        self.reply(now, server, &Reply::bare(StatusCode::TRYING));
+        self.events.push_back(Event::Reinvited { leg: id, request });
+    }
+
+    /// §15.1.2. A BYE is taken before the ACK, and on an early dialog too: whoever sends it wants no call.
+    fn hung_up(&mut self, now: Instant, id: LegId, fresh: Fresh) {
+        let request = fresh.message.clone();
+        self.refuse(now, fresh, StatusCode::OK, &Headers::new());
+        let Some(leg) = self.legs.get_mut(id.0) else { return };
+        let ours_went_first = !matches!(leg.bye, Bye::No);
+        leg.cancelled = true;
+        if let Some(pending) = leg.incoming.take() {
+            self.reply(now, pending, &Reply::bare(StatusCode::REQUEST_TERMINATED));
+        }
+        if !ours_went_first {
+            self.events.push_back(Event::HungUp { leg: id, request });
+        }
+        self.end_leg(now, id);
+    }
+}
+
+/// Why an INVITE in the dialog cannot be taken now.
+fn refusal_of_glare(leg: &Leg, retry_after: u64) -> Option<Refusal> {
+    if matches!(leg.bye, Bye::Sent) {
+        // §15.1.1: the session is terminated with the BYE.
+        return Some((StatusCode::NO_SUCH_TRANSACTION, Headers::new()));
+    }
+    if leg.incoming.is_some() {
+        // §14.2: theirs, while we have not answered the one before.
+        return Some((StatusCode::SERVER_INTERNAL_ERROR, vec![("Retry-After".into(), retry_after.to_string())]));
+    }
+    // §14.2: ours is in progress. RFC 5407 §3.1.5: so is theirs while the answer in its ACK is missing.
+    let ours = leg.outgoing.is_some() || leg.to_acknowledge.is_some();
+    let offer_open = leg.unacknowledged.iter().any(|waiting| waiting.offered_by_us);
+    (ours || offer_open || matches!(leg.bye, Bye::Deferred(_))).then(|| (StatusCode::REQUEST_PENDING, Headers::new()))
+}

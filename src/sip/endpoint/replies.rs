@@ -1,0 +1,265 @@
+//! Responses to our requests, and their absence: what the client transactions report becomes events of the leg. Apart
+//! from the machines, which do not know what their request was for.
+
+use super::super::dialog::Dialog;
+use super::super::header::Via;
+use super::super::transaction::client::{self, Resend};
+use super::super::transaction::client_invite::{Report, Send};
+use super::super::transaction::key::Kind;
+use super::super::transaction::{Class, ClientId, Step};
+use super::super::{HeaderName, Message, Method, Source, StatusCode};
+use super::cancel::ack_of;
+use super::fork::ANSWERS;
+use super::leg::ToAcknowledge;
+use super::table::{Answer, ClientMachine, Owner, Purpose};
+use super::{Endpoint, Event, LegId, Silence};
+
+use bytes::Bytes;
+use std::time::Instant;
+
+type InviteStep = Step<Send, Report>;
+type OtherStep = Step<Resend, client::Report>;
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    pub(super) fn response(&mut self, now: Instant, source: Source, message: Message) {
+        let mut vias = message.elements(HeaderName::Via);
+        let top = vias.next();
+        // §8.1.3.3: a response with more Vias than ours went astray.
+        if vias.next().is_some() {
+            return;
+        }
+        drop(vias);
+        let Some(branch) = top.and_then(|top| Via::parse(top).ok()).and_then(|via| via.branch) else { return };
+        let method = message.method();
+        let key = self.keyer.client(branch, Kind::of(&method));
+        let (Some(id), Some(status)) = (self.client_index.get(&key).copied(), message.status()) else { return };
+        let Some(entry) = self.clients.get_mut(id) else { return };
+        let class = Class::of(status.get());
+        match &mut entry.machine {
+            ClientMachine::Invite(machine) if method == Method::Invite => {
+                let step = machine.response(class);
+                self.invite_step(now, id, step, Some((source, message)));
+            }
+            ClientMachine::Invite(_) => {}
+            ClientMachine::Other(machine) => {
+                let step = machine.response(class);
+                self.other_step(now, id, step);
+            }
+        }
+    }
+
+    /// The transport could not deliver what a [`super::super::Transmit`] with this transaction held.
+    pub fn transport_failed(&mut self, now: Instant, transaction: ClientId) {
+        let Some(entry) = self.clients.get_mut(transaction.0) else { return };
+        match &mut entry.machine {
+            ClientMachine::Invite(machine) => {
+                let step = machine.transport_failed();
+                self.invite_step(now, transaction.0, step, None);
+            }
+            ClientMachine::Other(machine) => {
+                let step = machine.transport_failed();
+                self.other_step(now, transaction.0, step);
+            }
+        }
+    }
+
+    pub(super) fn invite_step(&mut self, now: Instant, id: u64, step: InviteStep, input: Option<(Source, Message)>) {
+        let Some(entry) = self.clients.get(id) else { return };
+        let purpose = entry.purpose;
+        match step.send {
+            Some(Send::Request) => self.repeat_request(id),
+            Some(Send::Ack) => self.acknowledge_failure(id, input.as_ref().map(|(_, message)| message)),
+            None => {}
+        }
+        if step.over {
+            self.close_client(now, id);
+        } else {
+            self.arm(now, Owner::Client(id), step.repeat, step.limit);
+        }
+        match (step.report, input) {
+            (Some(Report::Provisional), Some((source, response))) => {
+                self.progressed(now, id, purpose, source, response);
+            }
+            (Some(Report::Success), Some((source, response))) => self.accepted(now, id, purpose, &source, response),
+            (Some(Report::Failure), Some((_, response))) => self.failed(now, purpose, response),
+            (Some(Report::Timeout), _) => self.silent(now, purpose, Silence::Timeout),
+            (Some(Report::Transport), _) => self.silent(now, purpose, Silence::Transport),
+            _ => {}
+        }
+    }
+
+    pub(super) fn other_step(&mut self, now: Instant, id: u64, step: OtherStep) {
+        let Some(entry) = self.clients.get_mut(id) else { return };
+        let purpose = entry.purpose;
+        if step.report == Some(client::Report::Final) {
+            entry.request = Bytes::new();
+        }
+        if step.send.is_some() {
+            self.repeat_request(id);
+        }
+        if step.over {
+            self.close_client(now, id);
+        } else {
+            self.arm(now, Owner::Client(id), step.repeat, step.limit);
+        }
+        match (purpose, step.report) {
+            (_, None | Some(client::Report::Provisional)) => {}
+            // §15.1.1: whatever came of the BYE, the session is over.
+            (Purpose::Bye(leg), Some(_)) => self.end_leg(now, leg),
+            _ => {}
+        }
+    }
+
+    fn repeat_request(&mut self, id: u64) {
+        let Some(entry) = self.clients.get(id) else { return };
+        let (hop, request) = (entry.hop.clone(), entry.request.clone());
+        self.send(hop, request, Some(id));
+    }
+
+    /// §17.1.1.3: the ACK to a failure goes the way of the INVITE, each time the failure comes.
+    fn acknowledge_failure(&mut self, id: u64, response: Option<&Message>) {
+        let Some(entry) = self.clients.get_mut(id) else { return };
+        if entry.ack.is_none()
+            && let Some(response) = response
+        {
+            entry.ack = ack_of(&entry.request, response, &self.settings.user_agent);
+            entry.request = Bytes::new();
+        }
+        if let Some(ack) = entry.ack.clone() {
+            let hop = entry.hop.clone();
+            self.send(hop, ack, None);
+        }
+    }
+
+    fn progressed(&mut self, now: Instant, id: u64, purpose: Purpose, source: Source, response: Message) {
+        if let Purpose::Invite(leg) = purpose
+            && response.status().is_some_and(|status| status.get() > 100)
+            && let Some(state) = self.legs.get_mut(leg.0)
+            && !state.cancelled
+        {
+            state.peer = Some(source);
+            state.note_early(&response);
+            self.events.push_back(Event::Progress { leg, response });
+        }
+        self.send_cancel(now, id);
+    }
+
+    /// A 2xx: the first one, one that came before, or one of another fork.
+    fn accepted(&mut self, now: Instant, id: u64, purpose: Purpose, source: &Source, response: Message) {
+        let Some(entry) = self.clients.get(id) else { return };
+        if let Some(answer) = entry.answers.iter().find(|answer| answer.tag.as_deref() == response.to_tag()) {
+            // The ACK was lost, or is still with the layer above.
+            if let Some((hop, ack)) = answer.ack.clone() {
+                self.send(hop, ack, None);
+            }
+            return;
+        }
+        if entry.answers.len() >= ANSWERS {
+            return;
+        }
+        match purpose {
+            Purpose::Invite(leg) => self.answered(now, id, leg, source, response),
+            Purpose::Reinvite(leg) => self.reinvite_answered(id, leg, source, response),
+            Purpose::Bye(_) | Purpose::Nobody => {}
+        }
+    }
+
+    fn answered(&mut self, now: Instant, id: u64, leg: LegId, source: &Source, response: Message) {
+        let Some(state) = self.legs.get_mut(leg.0).filter(|state| !state.cancelled && !state.answered) else {
+            self.decline(now, id, source, &response);
+            if let Some(state) = self.legs.get_mut(leg.0).filter(|state| !state.answered) {
+                // The answer won against our CANCEL.
+                state.outgoing = None;
+                self.end_leg(now, leg);
+            }
+            return;
+        };
+        let Some(entry) = self.clients.get_mut(id) else { return };
+        // RFC 2543 peers may leave Contact out: then the Request-URI stays the target.
+        let invite = Message::parse(std::mem::take(&mut entry.request)).ok();
+        let fallback = invite.as_ref().and_then(Message::request_uri).unwrap_or_default();
+        state.peer = Some(*source);
+        state.dialog = Some(Dialog::of_answer(&response, &state.from, fallback));
+        state.early = Vec::new();
+        state.answered = true;
+        state.outgoing = None;
+        let number = response.cseq().map_or(1, |cseq| cseq.number);
+        state.to_acknowledge = Some(ToAcknowledge { client: id, number });
+        entry.answers.push(Answer { tag: response.to_tag().map(Box::from), ack: None });
+        self.events.push_back(Event::Answered { leg, response });
+    }
+
+    fn reinvite_answered(&mut self, id: u64, leg: LegId, source: &Source, response: Message) {
+        let Some(state) = self.legs.get_mut(leg.0) else {
+            return self.acknowledge_late(id, source, &response);
+        };
+        // A re-INVITE does not fork: another tag than the first is nobody's.
+        if state.outgoing != Some(id) {
+            return;
+        }
+        state.peer = Some(*source);
+        state.outgoing = None;
+        let number = response.cseq().map_or(1, |cseq| cseq.number);
+        state.to_acknowledge = Some(ToAcknowledge { client: id, number });
+        if let Some(dialog) = &mut state.dialog {
+            dialog.refresh(&response);
+        }
+        if let Some(entry) = self.clients.get_mut(id) {
+            entry.request = Bytes::new();
+            entry.answers.push(Answer { tag: response.to_tag().map(Box::from), ack: None });
+        }
+        let hanging_up = !matches!(self.legs.get(leg.0).map(|state| &state.bye), Some(super::leg::Bye::No));
+        if hanging_up {
+            // The layer above is done with this leg.
+            self.acknowledge_anyway(leg);
+        } else {
+            self.events.push_back(Event::ReinviteAnswered { leg, response });
+        }
+    }
+
+    fn failed(&mut self, now: Instant, purpose: Purpose, response: Message) {
+        match purpose {
+            Purpose::Invite(leg) => {
+                let Some(state) = self.legs.get_mut(leg.0) else { return };
+                state.outgoing = None;
+                self.events.push_back(Event::Refused { leg, response });
+                self.end_leg(now, leg);
+            }
+            Purpose::Reinvite(leg) => {
+                let status = response.status().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
+                self.reinvite_refused(leg, status, Some(response));
+            }
+            Purpose::Bye(_) | Purpose::Nobody => {}
+        }
+    }
+
+    fn silent(&mut self, now: Instant, purpose: Purpose, why: Silence) {
+        match purpose {
+            Purpose::Invite(leg) => {
+                let Some(state) = self.legs.get_mut(leg.0) else { return };
+                state.outgoing = None;
+                self.events.push_back(Event::Unanswered { leg, why });
+                self.end_leg(now, leg);
+            }
+            Purpose::Reinvite(leg) => {
+                // §8.1.3.1: silence is 408, a transport error 503.
+                let status = match why {
+                    Silence::Timeout => StatusCode::REQUEST_TIMEOUT,
+                    Silence::Transport => StatusCode::SERVICE_UNAVAILABLE,
+                };
+                self.reinvite_refused(leg, status, None);
+            }
+            Purpose::Bye(_) | Purpose::Nobody => {}
+        }
+    }
+
+    fn reinvite_refused(&mut self, leg: LegId, status: StatusCode, response: Option<Message>) {
+        let Some(state) = self.legs.get_mut(leg.0) else { return };
+        state.outgoing = None;
+        if matches!(state.bye, super::leg::Bye::No) {
+            self.events.push_back(Event::ReinviteRefused { leg, status, response });
+        }
+    }
+}

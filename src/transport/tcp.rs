@@ -1,0 +1,344 @@
+//! SIP over TCP (RFC 3261 §18, RFC 5626 §4.4.1 keep-alives): accepts, connects, frames, reuses connections. Apart from
+//! datagrams because a stream has a life of its own: it must be found again, opened, limited and given up.
+
+mod connection;
+mod register;
+
+use crate::clock;
+use crate::sip::transaction::ClientId;
+use crate::sip::wire::frame;
+use crate::sip::{HopAddress, Protocol, Source, Transmit};
+use crate::transport::resolve::{Families, Resolver};
+use bytes::Bytes;
+use connection::{Conversation, End, Outcome, Outgoing};
+use register::{Found, Register};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+/// How long accepting rests when the system refuses (out of file descriptors), so that it does not spin.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How many addresses of one name are tried.
+const ADDRESSES_TRIED: usize = 3;
+
+/// What comes out of the hub.
+#[derive(Debug)]
+pub enum TcpInput {
+    /// One whole message.
+    Message {
+        /// Where it came from; `connection` is always given.
+        source: Source,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// The message of this client transaction was not sent.
+    SendFailed(ClientId),
+}
+
+/// Takes what comes out. Called on the runtime's threads: it must not block.
+pub type OnInput = Arc<dyn Fn(TcpInput) + Send + Sync>;
+
+/// Limits and waits, each with its default in brackets.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// For one TCP handshake [4 s].
+    pub connect: Duration,
+    /// After this long without a byte either way a connection is closed [10 min].
+    pub idle: Duration,
+    /// At shutdown, for what is queued to be written [500 ms].
+    pub flush: Duration,
+    /// Messages queued per connection; the next one closes it, its peer no longer reads [256].
+    pub queue: usize,
+    /// Inbound connections from one address, or from one /64 of IPv6 [256].
+    pub inbound_per_source: usize,
+    /// Inbound connections in all [4096].
+    pub inbound: usize,
+    /// How large one message may be.
+    pub frame: frame::Limits,
+    /// For hops given by name; `None` for the system's, over the families of the listeners.
+    pub resolver: Option<Resolver>,
+}
+
+/// How many connections there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Census {
+    /// Opened by peers.
+    pub inbound: usize,
+    /// Opened by us, or being opened.
+    pub outbound: usize,
+    /// Inbound ones turned away by a limit since the start.
+    pub refused: u64,
+}
+
+/// The TCP side of the gateway. See [`Hub::spawn`].
+#[derive(Debug)]
+pub struct Hub;
+
+/// Sends through a hub; dropping the last clone closes everything at once.
+#[derive(Clone)]
+pub struct HubHandle {
+    guard: Arc<Guard>,
+}
+
+struct Guard {
+    shared: Arc<Shared>,
+}
+
+/// What all tasks of one hub share. The lock is held for map operations only, never over an await or a callback.
+struct Shared {
+    register: Mutex<Register>,
+    settings: Settings,
+    resolver: Resolver,
+    /// Local addresses that connections of ours may come from: peers know us by them.
+    locals: Vec<IpAddr>,
+    runtime: Handle,
+    on_input: OnInput,
+}
+
+// === impl Settings ===
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(4),
+            idle: Duration::from_secs(600),
+            flush: Duration::from_millis(500),
+            queue: 256,
+            inbound_per_source: 256,
+            inbound: 4096,
+            frame: frame::Limits::default(),
+            resolver: None,
+        }
+    }
+}
+
+// === impl Hub ===
+
+impl Hub {
+    /// Serves `listeners` with the default [`Settings`]. Must be called within a tokio runtime with IO and time.
+    #[must_use]
+    pub fn spawn(listeners: Vec<TcpListener>, on_input: OnInput) -> HubHandle {
+        Self::spawn_with(Settings::default(), listeners, on_input)
+    }
+
+    /// Serves `listeners`. Must be called within a tokio runtime with IO and time.
+    #[must_use]
+    pub fn spawn_with(settings: Settings, listeners: Vec<TcpListener>, on_input: OnInput) -> HubHandle {
+        let locals: Vec<IpAddr> =
+            listeners.iter().filter_map(|listener| Some(listener.local_addr().ok()?.ip())).collect();
+        let resolver =
+            settings.resolver.clone().unwrap_or_else(|| Resolver::system(Families::of(locals.iter().copied())));
+        let register = Mutex::new(Register::default());
+        let shared = Arc::new(Shared { register, settings, resolver, locals, runtime: Handle::current(), on_input });
+        for listener in listeners {
+            let task = accept(Arc::clone(&shared), listener);
+            shared.register().acceptors.spawn_on(task, &shared.runtime);
+        }
+        HubHandle { guard: Arc::new(Guard { shared }) }
+    }
+}
+
+// === impl HubHandle ===
+
+impl HubHandle {
+    /// Queues one message. Never blocks; any thread may call it.
+    ///
+    /// It goes over the connection that the hop names if that is alive, else over one to the same address, else over a
+    /// new one. What cannot be sent comes back as [`TcpInput::SendFailed`] if it names a transaction.
+    pub fn send(&self, transmit: Transmit) {
+        let shared = &self.guard.shared;
+        if transmit.hop.protocol == Protocol::Tcp {
+            shared.dispatch(Outgoing::new(transmit));
+        } else {
+            // What was meant for TLS must never leave in the clear.
+            tracing::warn!(protocol = ?transmit.hop.protocol, "a message for another transport was given to TCP; not sent");
+            shared.fail(Outgoing::new(transmit));
+        }
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        self.guard.shared.register().census()
+    }
+
+    /// Stops accepting, writes what is queued for at most [`Settings::flush`], closes everything and waits for it.
+    /// Afterwards nothing is sent or received.
+    pub async fn shutdown(&self) {
+        let shared = &self.guard.shared;
+        let (mut acceptors, mut tasks) = shared.register().close();
+        acceptors.shutdown().await;
+        let flushed = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(shared.settings.flush, flushed).await.is_err() {
+            tasks.shutdown().await;
+        }
+    }
+}
+
+impl std::fmt::Debug for HubHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HubHandle").field("census", &self.census()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let (acceptors, tasks) = self.shared.register().close();
+        // Dropping a set aborts its tasks; outside the lock, for they hold what the lock guards.
+        drop((acceptors, tasks));
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn register(&self) -> MutexGuard<'_, Register> {
+        self.register.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail(&self, outgoing: Outgoing) {
+        if let Some(transaction) = outgoing.transmit.transaction {
+            (self.on_input)(TcpInput::SendFailed(transaction));
+        }
+    }
+
+    /// Queues on a living connection or opens one.
+    fn dispatch(self: &Arc<Self>, outgoing: Outgoing) {
+        let mut register = self.register();
+        let refused = match register.enqueue(outgoing) {
+            Found::Queued => None,
+            Found::Refused(outgoing) => Some(outgoing),
+            Found::Nothing(outgoing) => {
+                let address = outgoing.transmit.hop.address.clone();
+                let (place, refused) = register.open(address.clone(), self.settings.queue, outgoing);
+                if let Some(place) = place {
+                    let task = dial(Arc::clone(self), place, address);
+                    register.tasks.spawn_on(task, &self.runtime);
+                }
+                refused
+            }
+        };
+        drop(register);
+        if let Some(outgoing) = refused {
+            self.fail(outgoing);
+        }
+    }
+
+    /// Talks over `stream` until it ends, then settles what was left unsent.
+    async fn serve(self: Arc<Self>, mut place: register::Place, stream: TcpStream, peer: SocketAddr) {
+        let outcome = match stream.local_addr() {
+            Ok(local) => {
+                let local = canonical(local);
+                let source = Source { protocol: Protocol::Tcp, peer, local, connection: Some(place.id) };
+                let conversation = Conversation::new(source, &self.settings, &self.on_input);
+                conversation.run(stream, &mut place.queue, &place.stop).await
+            }
+            Err(_) => Outcome { end: End::Lost, untouched: None, partial: None },
+        };
+        self.settle(place, outcome);
+    }
+
+    /// Takes an ended connection off the register and decides what becomes of its messages.
+    fn settle(self: &Arc<Self>, mut place: register::Place, outcome: Outcome) {
+        self.register().forget(place.id);
+        if let Some(outgoing) = outcome.partial {
+            self.fail(outgoing);
+        }
+        place.queue.close();
+        let queued = std::iter::from_fn(|| place.queue.try_recv().ok());
+        for outgoing in outcome.untouched.into_iter().chain(queued) {
+            // The peer closed just before we wrote: one fresh connection, as if we had known.
+            match (outcome.end, outgoing.again()) {
+                (End::Lost, Ok(again)) => self.dispatch(again),
+                (_, Ok(outgoing) | Err(outgoing)) => self.fail(outgoing),
+            }
+        }
+    }
+
+    async fn connect(&self, address: &HopAddress) -> io::Result<(TcpStream, SocketAddr)> {
+        let candidates = match address {
+            HopAddress::Socket(address) => vec![*address],
+            HopAddress::Name { host, port } => {
+                self.resolver.resolve(host, *port, Protocol::Tcp).await.map_err(io::Error::other)?
+            }
+        };
+        let mut problem = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for peer in candidates.into_iter().take(ADDRESSES_TRIED) {
+            match tokio::time::timeout(self.settings.connect, self.handshake(peer)).await {
+                Ok(Ok(stream)) => return Ok((stream, peer)),
+                Ok(Err(refused)) => problem = refused,
+                Err(_) => problem = io::Error::from(io::ErrorKind::TimedOut),
+            }
+        }
+        Err(problem)
+    }
+
+    async fn handshake(&self, peer: SocketAddr) -> io::Result<TcpStream> {
+        let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // Peers that match by address expect the one we listen on; a loopback one reaches only loopback.
+        let ours = self.locals.iter().find(|local| {
+            !local.is_unspecified()
+                && local.is_ipv4() == peer.is_ipv4()
+                && local.is_loopback() == peer.ip().is_loopback()
+        });
+        if let Some(ours) = ours {
+            socket.bind(SocketAddr::new(*ours, 0))?;
+        }
+        let stream = socket.connect(peer).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+/// Takes connections in until aborted.
+async fn accept(shared: Arc<Shared>, listener: TcpListener) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok((stream, peer)) => (stream, canonical(peer)),
+            Err(problem) => {
+                tracing::warn!(%problem, "cannot accept a TCP connection");
+                clock::sleep(ACCEPT_REST).await;
+                continue;
+            }
+        };
+        let mut register = shared.register();
+        let Some(place) = register.admit(peer, &shared.settings) else {
+            tracing::debug!(%peer, "a TCP connection was turned away: too many");
+            continue;
+        };
+        let _ = stream.set_nodelay(true); // slower without, not wrong
+        register.tasks.spawn_on(Arc::clone(&shared).serve(place, stream, peer), &shared.runtime);
+    }
+}
+
+/// Opens a connection and serves it; whatever was queued meanwhile shares its fate.
+async fn dial(shared: Arc<Shared>, place: register::Place, address: HopAddress) {
+    let stop: Arc<Notify> = Arc::clone(&place.stop);
+    let connected = tokio::select! {
+        connected = shared.connect(&address) => connected,
+        () = stop.notified() => Err(io::Error::from(io::ErrorKind::Interrupted)),
+    };
+    match connected {
+        Ok((stream, peer)) => {
+            shared.register().also_reaches(place.id, HopAddress::Socket(peer));
+            shared.serve(place, stream, peer).await;
+        }
+        Err(problem) => {
+            tracing::debug!(?address, %problem, "no TCP connection");
+            shared.settle(place, Outcome { end: End::Refused, untouched: None, partial: None });
+        }
+    }
+}
+
+/// An IPv4 peer of a dual-stack listener is an IPv4 peer.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+#[path = "tcp_tests.rs"]
+mod tests;

@@ -1,0 +1,180 @@
+//! One stream: its reading, its writing and its end, in one task. Apart from the hub, because here nothing is known of
+//! other connections: bytes come and go, messages come out, and the end says why.
+
+use super::{OnInput, Settings, TcpInput};
+use crate::clock;
+use crate::sip::wire::frame::{Frame, Framer};
+use crate::sip::{Source, Transmit};
+use bytes::{Buf as _, Bytes};
+use std::pin::pin;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc};
+
+/// Answers to pings waiting to be written; a peer that sends more without reading gets no more.
+const PONGS: u8 = 4;
+/// Read at once.
+const CHUNK: usize = 8 * 1024;
+
+/// A message on its way out.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) transmit: Transmit,
+    /// It lost one connection already.
+    second: bool,
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The peer closed it, it broke, it made no sense, or nothing moved for too long: what is queued was never tried.
+    Lost,
+    /// It could not be opened, or we gave it up: what is queued has failed.
+    Refused,
+    /// The hub closes, everything queued is written.
+    Flushed,
+}
+
+/// How a connection ended, and what it had in hand.
+pub(super) struct Outcome {
+    pub(super) end: End,
+    /// The message whose turn it was, if the peer has nothing of it.
+    pub(super) untouched: Option<Outgoing>,
+    /// The message that the peer has a part of.
+    pub(super) partial: Option<Outgoing>,
+}
+
+/// One thing that happened to a stream; no bytes means it is gone.
+enum Step {
+    Read(usize),
+    Wrote(usize),
+    Next(Outgoing),
+    End(End),
+}
+
+/// The state of one stream.
+pub(super) struct Conversation<'a> {
+    source: Source,
+    idle: Duration,
+    on_input: &'a OnInput,
+    framer: Framer,
+    pongs: u8,
+    /// What is being written, and the rest of its bytes; no message for a pong.
+    writing: Option<(Bytes, Option<Outgoing>)>,
+}
+
+// === impl Outgoing ===
+
+impl Outgoing {
+    pub(super) fn new(transmit: Transmit) -> Self {
+        Self { transmit, second: false }
+    }
+
+    /// For a second connection: `Ok` the first time, the message back as `Err` after that.
+    pub(super) fn again(mut self) -> Result<Self, Self> {
+        if self.second {
+            return Err(self);
+        }
+        self.second = true;
+        self.transmit.hop.connection = None;
+        Ok(self)
+    }
+}
+
+// === impl Conversation ===
+
+impl<'a> Conversation<'a> {
+    pub(super) fn new(source: Source, settings: &Settings, on_input: &'a OnInput) -> Self {
+        let framer = Framer::new(settings.frame);
+        Self { source, idle: settings.idle, on_input, framer, pongs: 0, writing: None }
+    }
+
+    /// Until the end.
+    pub(super) async fn run(
+        mut self,
+        mut stream: TcpStream,
+        queue: &mut mpsc::Receiver<Outgoing>,
+        stop: &Notify,
+    ) -> Outcome {
+        let (mut reader, mut writer) = stream.split();
+        let mut chunk = vec![0; CHUNK];
+        let mut idle = pin!(clock::sleep(self.idle));
+        let end = loop {
+            self.pick_pong();
+            let rest = self.writing.as_ref().map(|(rest, _)| rest.clone());
+            let free = rest.is_none();
+            // Reading and writing take turns by chance, so that neither starves the other. Every branch is cancel safe:
+            // what is not finished has taken nothing.
+            let step = async {
+                tokio::select! {
+                    read = reader.read(&mut chunk) => Step::Read(read.unwrap_or(0)),
+                    written = writer.write(rest.as_deref().unwrap_or_default()), if !free => {
+                        Step::Wrote(written.unwrap_or(0))
+                    }
+                    next = queue.recv(), if free => next.map_or(Step::End(End::Flushed), Step::Next),
+                    () = &mut idle => Step::End(End::Lost),
+                }
+            };
+            let step = tokio::select! {
+                biased;
+                () = stop.notified() => Step::End(End::Refused),
+                step = step => step,
+            };
+            match step {
+                Step::Read(count) if count > 0 && self.take_in(chunk.get(..count).unwrap_or_default()) => {}
+                Step::Wrote(count) if count > 0 => self.wrote(count),
+                Step::Read(_) | Step::Wrote(_) => break End::Lost,
+                Step::Next(outgoing) if outgoing.transmit.payload.is_empty() => {}
+                Step::Next(outgoing) => self.writing = Some((outgoing.transmit.payload.clone(), Some(outgoing))),
+                Step::End(end) => break end,
+            }
+            idle.set(clock::sleep(self.idle));
+        };
+        if end == End::Flushed {
+            let _ = writer.shutdown().await; // a FIN rather than whatever dropping does; it is over either way
+        }
+        let (untouched, partial) = match self.writing {
+            Some((rest, Some(outgoing))) if rest.len() == outgoing.transmit.payload.len() => (Some(outgoing), None),
+            Some((_, outgoing)) => (None, outgoing),
+            None => (None, None),
+        };
+        Outcome { end, untouched, partial }
+    }
+
+    /// Hands on what a piece of the stream completes; false if the stream has lost its frame.
+    fn take_in(&mut self, piece: &[u8]) -> bool {
+        self.framer.feed(piece);
+        loop {
+            match self.framer.next() {
+                Ok(Some(Frame::Message(bytes))) => {
+                    (self.on_input)(TcpInput::Message { source: self.source, bytes });
+                }
+                // RFC 5626 §4.4.1: a double CRLF wants a single one back.
+                Ok(Some(Frame::Ping)) => self.pongs = PONGS.min(self.pongs.saturating_add(1)),
+                Ok(Some(Frame::Pong)) => {}
+                Ok(None) => return true,
+                Err(problem) => {
+                    tracing::debug!(peer = %self.source.peer, %problem, "TCP connection closed");
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn pick_pong(&mut self) {
+        if self.writing.is_none() && self.pongs > 0 {
+            self.pongs -= 1;
+            self.writing = Some((Bytes::from_static(b"\r\n"), None));
+        }
+    }
+
+    fn wrote(&mut self, count: usize) {
+        if let Some((rest, _)) = &mut self.writing {
+            rest.advance(count.min(rest.len()));
+            if rest.is_empty() {
+                self.writing = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Which trunk a call comes from. Only the address that the socket saw decides: every header can be written by anybody.
+
+use super::address::TrunkAddress;
+use super::admission::Admission;
+use crate::config::{self, Config, value::Peer};
+use crate::identity::region::Region;
+use crate::record::Step;
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// One trunk, ready for calls.
+#[derive(Debug)]
+pub struct Trunk {
+    /// Its configuration.
+    pub config: config::trunk::Trunk,
+    /// The numbering plan its numbers are read by.
+    pub region: Region,
+    /// Its limits, shared by all shards and kept over a reload.
+    pub admission: Arc<Admission>,
+    /// Where calls towards it go, if it has an `address`.
+    pub address: Option<TrunkAddress>,
+    peers: Vec<KnownPeer>,
+}
+
+/// A peer with the addresses its name has.
+#[derive(Debug)]
+struct KnownPeer {
+    peer: Peer,
+    addresses: Vec<IpAddr>,
+}
+
+/// All trunks.
+#[derive(Debug, Default)]
+pub struct Table {
+    trunks: Vec<Arc<Trunk>>,
+}
+
+/// How exactly a trunk names an address; the greatest wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    /// By a DNS name, which says the least: it may change.
+    Name,
+    /// By a network, with the length of its prefix.
+    Net(u8),
+    /// By the address itself.
+    Exact,
+}
+
+// === impl Table ===
+
+impl Table {
+    /// From a checked configuration and the addresses of the names in `peers`.
+    #[must_use]
+    pub fn new(config: &Config, resolved: &HashMap<String, Vec<IpAddr>>) -> Self {
+        Self::after(&Self::default(), config, resolved)
+    }
+
+    /// The same, after a reload or when a name got other addresses: a trunk that keeps its name keeps its open calls.
+    #[must_use]
+    pub fn after(previous: &Self, config: &Config, resolved: &HashMap<String, Vec<IpAddr>>) -> Self {
+        let trunk = |trunk: &config::trunk::Trunk| {
+            let admission =
+                previous.by_name(&trunk.name).map_or_else(Default::default, |old| Arc::clone(&old.admission));
+            admission.set_limits(trunk.max_calls, trunk.max_rate);
+            let country = trunk.country.as_deref().unwrap_or(&config.numbers.country);
+            let known = |peer: &Peer| KnownPeer {
+                peer: peer.clone(),
+                addresses: match peer {
+                    Peer::Name(name) => resolved.get(name).cloned().unwrap_or_default(),
+                    Peer::Net(_) => vec![],
+                },
+            };
+            Arc::new(Trunk {
+                region: Region::new(country).unwrap_or_default(),
+                admission,
+                address: trunk.address.as_deref().and_then(|address| TrunkAddress::parse(address).ok()),
+                peers: trunk.peers.iter().map(known).collect(),
+                config: trunk.clone(),
+            })
+        };
+        Self { trunks: config.trunks.iter().map(trunk).collect() }
+    }
+
+    /// The names in `peers` that are to be resolved for [`Table::new`], each once.
+    #[must_use]
+    pub fn names(config: &Config) -> BTreeSet<String> {
+        let peers = config.trunks.iter().flat_map(|trunk| &trunk.peers);
+        peers
+            .filter_map(|peer| match peer {
+                Peer::Name(name) => Some(name.clone()),
+                Peer::Net(_) => None,
+            })
+            .collect()
+    }
+
+    /// The trunk that a call from this address belongs to. An exact address beats the longest prefix, which beats
+    /// names; each trunk that was looked at becomes a step.
+    pub fn matching(&self, source: IpAddr, steps: &mut Vec<Step>) -> Option<Arc<Trunk>> {
+        // A dual-stack socket shows IPv4 peers as ::ffff:192.0.2.1.
+        let source = source.to_canonical();
+        let fits: Vec<Option<Fit>> = self.trunks.iter().map(|trunk| trunk.fit(source)).collect();
+        // `max_by_key` would give the last of equals; the file's order says the first.
+        let best = fits.iter().enumerate().rev().max_by_key(|(_, fit)| **fit).filter(|(_, fit)| fit.is_some());
+        let best = best.map(|(position, _)| position);
+        self.explain(source, &fits, best, steps);
+        self.trunks.get(best?).cloned()
+    }
+
+    /// A trunk by its name.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<Arc<Trunk>> {
+        self.trunks.iter().find(|trunk| trunk.config.name == name).cloned()
+    }
+
+    /// All of them, in the order of the file.
+    #[must_use]
+    pub fn all(&self) -> &[Arc<Trunk>] {
+        &self.trunks
+    }
+
+    fn explain(&self, source: IpAddr, fits: &[Option<Fit>], best: Option<usize>, steps: &mut Vec<Step>) {
+        let winner = best.and_then(|best| self.trunks.get(best)).map_or("", |trunk| &trunk.config.name);
+        for (position, (trunk, fit)) in self.trunks.iter().zip(fits).enumerate() {
+            let failed = match fit {
+                Some(_) if best == Some(position) => None,
+                Some(_) => Some(format!("{source} is one of its peers, but `{winner}` names it as exactly or better")),
+                None => Some(trunk.why_not(source)),
+            };
+            steps.push(Step::Trunk { trunk: trunk.config.name.clone(), source: source.to_string(), failed });
+        }
+    }
+}
+
+// === impl Trunk ===
+
+impl Trunk {
+    fn fit(&self, source: IpAddr) -> Option<Fit> {
+        self.peers.iter().filter_map(|known| known.fit(source)).max()
+    }
+
+    fn why_not(&self, source: IpAddr) -> String {
+        if self.peers.is_empty() {
+            return "it has no peers".to_owned();
+        }
+        let lost = self.peers.iter().find_map(|known| match &known.peer {
+            Peer::Name(name) if known.addresses.is_empty() => Some(name),
+            _ => None,
+        });
+        match lost {
+            Some(name) => format!("{source} is in none of its peers; {name} has no address at present"),
+            None => format!("{source} is in none of its peers"),
+        }
+    }
+}
+
+// === impl KnownPeer ===
+
+impl KnownPeer {
+    fn fit(&self, source: IpAddr) -> Option<Fit> {
+        match &self.peer {
+            Peer::Net(net) if !net.contains(&source) => None,
+            Peer::Net(net) if net.prefix_len() == net.max_prefix_len() => Some(Fit::Exact),
+            Peer::Net(net) => Some(Fit::Net(net.prefix_len())),
+            Peer::Name(_) => self.addresses.iter().any(|known| known.to_canonical() == source).then_some(Fit::Name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

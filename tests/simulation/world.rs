@@ -1,0 +1,336 @@
+//! The world of one run: a shard of the gateway, a PBX, a cloud, the network between them, and a companion drawn by lot.
+
+use crate::network::{Datagram, Faults, Network};
+use crate::peer::{Intent, Manner, Peer};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use trunkline::call::{Output, Policy, Shard, ShardSettings};
+use trunkline::clock::{self, Entropy};
+use trunkline::config::{self, room::OnFailure};
+use trunkline::error::{Cause, Termination};
+use trunkline::media::{Counters, Plane, PortsExhausted, Relay, RelayCommand, RelayId, RelaySink};
+use trunkline::observe::Metrics;
+use trunkline::record::CallId;
+use trunkline::room::{Instruction, Report};
+use trunkline::sip::endpoint::Settings;
+use trunkline::sip::{HopAddress, LocalAddress, Protocol, Source};
+
+/// After this much virtual time everything must be over: the longest chain of deadlines is much shorter.
+const THE_END: Duration = Duration::from_secs(1_200);
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy)]
+pub struct Chaos {
+    faults: Faults,
+    manner: Manner,
+    /// Percent of held calls whose companion fails.
+    companion_fails: u64,
+    /// One of the peers dies in the middle.
+    deadly: bool,
+}
+
+impl Chaos {
+    pub fn none() -> Self {
+        let faults = Faults { loss: 0, duplication: 0, most_delay: 2 };
+        Self { faults, manner: Manner::Willing, companion_fails: 0, deadly: false }
+    }
+
+    pub fn bad_network() -> Self {
+        let faults = Faults { loss: 15, duplication: 10, most_delay: 250 };
+        Self { faults, manner: Manner::Moody, companion_fails: 20, deadly: false }
+    }
+
+    pub fn deadly() -> Self {
+        Self { deadly: true, ..Self::bad_network() }
+    }
+
+    pub fn failing_companion() -> Self {
+        let faults = Faults { loss: 3, duplication: 2, most_delay: 50 };
+        Self { faults, manner: Manner::Moody, companion_fails: 90, deadly: false }
+    }
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outcome {
+    pub arrived: usize,
+    pub finished: usize,
+    pub duplicates: usize,
+    pub answered: usize,
+    pub diverted: usize,
+    pub causes: BTreeMap<String, usize>,
+}
+
+/// Counts ports and moves nothing.
+#[derive(Default)]
+struct Ports {
+    open: RefCell<HashSet<u64>>,
+}
+
+impl RelaySink for Ports {
+    fn command(&self, relay: RelayId, command: RelayCommand) {
+        if matches!(command, RelayCommand::Close) {
+            assert!(self.open.borrow_mut().remove(&relay.0), "a relay was closed twice");
+        }
+    }
+}
+
+struct PortPlane {
+    ports: Rc<Ports>,
+    last: u64,
+}
+
+impl Plane for PortPlane {
+    fn open(&mut self, _owner: u64) -> Result<Relay, PortsExhausted> {
+        self.last += 1;
+        self.ports.open.borrow_mut().insert(self.last);
+        Ok(Relay::new(RelayId(self.last), [20_000, 20_002], Arc::new(Counters::default()), self.ports.clone()))
+    }
+
+    fn ports_in_use(&self) -> usize {
+        self.ports.open.borrow().len() * 4
+    }
+}
+
+pub struct World {
+    start: Instant,
+    now: Instant,
+    entropy: Entropy,
+    chaos: Chaos,
+    network: Network,
+    shard: Shard,
+    gateway: SocketAddr,
+    pbx: Peer,
+    cloud: Peer,
+    /// What the companion will say, and when.
+    companion: BTreeMap<(Instant, u64), (CallId, Instruction)>,
+    said: u64,
+    seen: HashSet<CallId>,
+    arrived: HashSet<Vec<u8>>,
+    outcome: Outcome,
+}
+
+impl World {
+    pub fn new(seed: u64, chaos: Chaos) -> Self {
+        let mut entropy = Entropy::seeded(seed);
+        let start = clock::now();
+        let gateway: SocketAddr = "192.0.2.1:5060".parse().unwrap();
+        let pbx: SocketAddr = "192.0.2.2:5060".parse().unwrap();
+        let cloud: SocketAddr = "192.0.2.3:5060".parse().unwrap();
+        let policy = Arc::new(Policy::new(configuration(), &std::collections::HashMap::new()).unwrap());
+        let settings = ShardSettings {
+            shard: 0,
+            from_host: gateway.ip().to_string(),
+            media_address: gateway.ip(),
+            epoch: (start, clock::wall()),
+            draining: false,
+        };
+        let sip = Settings {
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            t4: Duration::from_secs(5),
+            user_agent: "Trunkline".to_owned(),
+            locals: vec![LocalAddress { protocol: Protocol::Udp, bind: gateway, advertised: gateway.to_string() }],
+            call_id_prefix: "tl00-".to_owned(),
+            shard: 0,
+        };
+        let plane = PortPlane { ports: Rc::default(), last: 0 };
+        let shard = Shard::new(settings, sip, policy, Box::new(plane), Metrics::new(), entropy.fork());
+        Self {
+            start,
+            now: start,
+            network: Network::new(chaos.faults, entropy.fork()),
+            shard,
+            gateway,
+            pbx: Peer::new(pbx, gateway, chaos.manner, entropy.fork()),
+            cloud: Peer::new(cloud, gateway, chaos.manner, entropy.fork()),
+            companion: BTreeMap::new(),
+            said: 0,
+            seen: HashSet::new(),
+            arrived: HashSet::new(),
+            outcome: Outcome::default(),
+            entropy,
+            chaos,
+        }
+    }
+
+    /// Plans calls over the first minute.
+    pub fn place(&mut self, calls: usize) {
+        for _ in 0..calls {
+            let at = self.start + Duration::from_millis(self.entropy.below(60_000));
+            self.pbx.plan(at, Intent::Place);
+        }
+    }
+
+    pub fn run_to_the_end(&mut self) {
+        let death = self.start + Duration::from_millis(20_000 + self.entropy.below(50_000));
+        let victim = self.entropy.below(2);
+        while let Some(at) = self.next() {
+            assert!(at < self.start + THE_END, "still busy at the end: {:?}", self.shard.census());
+            self.now = self.now.max(at);
+            if self.chaos.deadly && self.now >= death {
+                let peer = if victim == 0 { &mut self.pbx } else { &mut self.cloud };
+                peer.dead = true;
+            }
+            self.step();
+        }
+    }
+
+    fn next(&mut self) -> Option<Instant> {
+        let companion = self.companion.keys().next().map(|(at, _)| *at);
+        [self.network.next(), self.shard.next_timeout(), self.pbx.next_timeout(), self.cloud.next_timeout(), companion]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn step(&mut self) {
+        while let Some(datagram) = self.network.pop(self.now) {
+            self.arrive(datagram);
+        }
+        while let Some((&(at, order), _)) = self.companion.iter().next() {
+            if at > self.now {
+                break;
+            }
+            let (call_id, instruction) = self.companion.remove(&(at, order)).unwrap();
+            self.shard.instruct(self.now, &call_id, instruction);
+        }
+        self.shard.expire(self.now);
+        for peer in [&mut self.pbx, &mut self.cloud] {
+            if !peer.dead {
+                peer.expire(self.now);
+            }
+        }
+        self.carry();
+    }
+
+    fn arrive(&mut self, datagram: Datagram) {
+        let Datagram { from, to, payload } = datagram;
+        if to == self.gateway {
+            if from == self.pbx.address && payload.starts_with(b"INVITE") {
+                let message = trunkline::sip::Message::parse(payload.clone()).unwrap();
+                if message.to_tag().is_none() {
+                    self.arrived.insert(message.call_id().to_vec());
+                }
+            }
+            let source = Source { protocol: Protocol::Udp, peer: from, local: to, connection: None };
+            self.shard.receive(self.now, source, payload);
+        } else {
+            let peer = if to == self.pbx.address { &mut self.pbx } else { &mut self.cloud };
+            assert_eq!(to, peer.address, "a message went astray");
+            if !peer.dead {
+                peer.receive(self.now, from, payload);
+            }
+        }
+    }
+
+    /// Takes everything that was said and puts it on the network.
+    fn carry(&mut self) {
+        while let Some(transmit) = self.shard.poll_transmit() {
+            let HopAddress::Socket(to) = transmit.hop.address else { panic!("a name: {:?}", transmit.hop) };
+            self.network.send(self.now, Datagram { from: self.gateway, to, payload: transmit.payload });
+        }
+        for peer in [&mut self.pbx, &mut self.cloud] {
+            while let Some(transmit) = peer.poll_transmit() {
+                let HopAddress::Socket(to) = transmit.hop.address else { panic!("a name: {:?}", transmit.hop) };
+                if !peer.dead {
+                    self.network.send(self.now, Datagram { from: peer.address, to, payload: transmit.payload });
+                }
+            }
+        }
+        while let Some(output) = self.shard.poll_output() {
+            match output {
+                Output::Report(Report::Answered(call_id)) => self.draw_companion(call_id),
+                Output::Report(Report::Placed(_) | Report::Ended(_)) => {}
+                Output::Finished(record) => {
+                    self.outcome.finished += 1;
+                    self.outcome.duplicates += usize::from(!self.seen.insert(record.call_id.clone()));
+                    self.outcome.answered += usize::from(record.answered_ms.is_some());
+                    let code = record.termination.as_ref().unwrap().cause.entry().code.to_owned();
+                    *self.outcome.causes.entry(code).or_default() += 1;
+                    let fallback = record.decisions.iter().any(
+                        |step| matches!(step, trunkline::record::Step::Companion { outcome, .. } if outcome.starts_with("calling")),
+                    );
+                    self.outcome.diverted += usize::from(fallback);
+                }
+            }
+        }
+    }
+
+    fn draw_companion(&mut self, call_id: CallId) {
+        let at = self.now + Duration::from_millis(self.entropy.below(6_000));
+        let instruction = if self.entropy.below(100) < self.chaos.companion_fails {
+            let on_failure = if self.entropy.below(4) == 0 { OnFailure::Hangup } else { OnFailure::Fallback };
+            Instruction::Failed { termination: Termination::new(Cause::BotNotReady), on_failure }
+        } else {
+            Instruction::Connected
+        };
+        self.said += 1;
+        self.companion.insert((at, self.said), (call_id, instruction));
+    }
+
+    pub fn outcome(&self) -> Outcome {
+        Outcome { arrived: self.arrived.len(), ..self.outcome.clone() }
+    }
+
+    /// Whatever should not be there any more, in words.
+    pub fn leftovers(&mut self) -> String {
+        let census = self.shard.census();
+        let mut left = Vec::new();
+        if census != trunkline::sip::endpoint::Census::default() {
+            left.push(format!("gateway {census:?}"));
+        }
+        for (name, count) in [
+            ("active calls", self.shard.active()),
+            ("calls", self.shard.remaining()),
+            ("ports", self.shard.ports_in_use()),
+        ] {
+            if count != 0 {
+                left.push(format!("{count} {name}"));
+            }
+        }
+        for (name, peer) in [("pbx", &self.pbx), ("cloud", &self.cloud)] {
+            if !peer.dead && peer.census().legs != 0 {
+                left.push(format!("{name} {:?}", peer.census()));
+            }
+        }
+        left.join(", ")
+    }
+}
+
+fn configuration() -> config::Config {
+    config::parse(
+        r#"
+        [sip]
+        listen = ["udp:192.0.2.1:5060"]
+        max_duration = "2m"
+        [media]
+        advertise = "192.0.2.1"
+        [[trunk]]
+        name = "pbx"
+        peers = ["192.0.2.2"]
+        address = "sip:192.0.2.2:5060"
+        [[target]]
+        name = "daily"
+        kind = "daily"
+        uri = "sip:static@192.0.2.3:5060"
+        [[target]]
+        name = "spare"
+        kind = "sip"
+        uri = "sip:spare@192.0.2.3:5060"
+        [[route]]
+        targets = ["daily", "spare"]
+        ring_timeout = "8s"
+        fallback = { trunk = "pbx", number = "2000" }
+        [daily]
+        api_key = "key"
+        hmac = "c2VjcmV0"
+        [[room]]
+        "#,
+    )
+    .unwrap()
+}
