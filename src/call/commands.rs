@@ -69,7 +69,8 @@ impl Call {
     fn pass_progress(&mut self, desk: &mut Desk, now: Instant, notice: &Notice) {
         let Some(status) = StatusCode::new(notice.status) else { return };
         // A broken preview does not cost the call: the answer will tell.
-        let described = notice.message.as_ref().and_then(|message| negotiation::description(message, Cause::TargetBadAnswer).ok());
+        let described =
+            notice.message.as_ref().and_then(|message| negotiation::description(message, Cause::TargetBadAnswer).ok());
         let early = described.flatten().is_some_and(|description| self.take_from_b(description).is_ok());
         // Without an offer from leg A its answer cannot go out in a provisional response (RFC 3261 §13.2.1).
         let body = if early && !self.offerless { self.describe_for_a(desk) } else { None };
@@ -184,7 +185,8 @@ impl Call {
             return;
         }
         let offered = message.map_or(Ok(None), |request| negotiation::description(request, Cause::BadSdp));
-        let planned = offered.and_then(|offered| self.plan_reinvite(side, offered.as_ref()).map(|plan| (offered, plan)));
+        let planned =
+            offered.and_then(|offered| self.plan_reinvite(side, offered.as_ref()).map(|plan| (offered, plan)));
         let (offered, (formats, direction)) = match planned {
             Ok(planned) => planned,
             Err(refusal) => {
@@ -221,9 +223,8 @@ impl Call {
         let Some(offered) = offered else {
             return Ok((other.formats.clone(), crate::sdp::Direction::SendRecv));
         };
-        let audio = offered
-            .usable_audio()
-            .map_err(|why| Termination::with_detail(Cause::NoUsableMedia, why.to_string()))?;
+        let audio =
+            offered.usable_audio().map_err(|why| Termination::with_detail(Cause::NoUsableMedia, why.to_string()))?;
         let formats = negotiate::for_target_within(&audio.formats, other.takes.as_deref(), &other.formats);
         if formats.is_empty() {
             return Err(Termination::with_detail(Cause::NoUsableMedia, "no codec in common"));

@@ -11,8 +11,7 @@ use crate::config::route::{Fallback, TrunkFallback};
 use crate::error::{Cause, Termination};
 use crate::media::{RelayCommand, Side};
 use crate::record::{CallState, Lane, Step};
-use crate::room;
-use crate::sip::uri::escape_user;
+use crate::{identity, room};
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
@@ -36,7 +35,7 @@ impl Call {
             }
             Attempt::Target { position, .. } => *position,
         };
-        let retry = self.route.retry_on.contains(&failure.retry_status());
+        let retry = self.route.retry_on.includes(failure.retry_status());
         if retry && position + 1 < self.route.targets.len() {
             if let Some(relay) = &self.relay {
                 relay.command(RelayCommand::Reset(Side::B));
@@ -93,9 +92,13 @@ impl Call {
         if self.state != State::Calling {
             self.state = State::Diverting;
         }
-        let caller = self.numbers.caller_key.clone();
+        // The PBX knows its own form of the number; a caller who withheld it is withheld there too.
+        let caller = match self.numbers.caller.as_str() {
+            identity::ANONYMOUS => identity::ANONYMOUS.to_owned(),
+            _ => self.numbers.caller_key.clone(),
+        };
         let outgoing = Outgoing {
-            request_uri: address.with_user(&escape_user(&to.number)),
+            request_uri: address.request_uri(&to.number),
             hop: address.hop.clone(),
             from: self.from_for(desk, &caller, self.numbers.caller_name.as_deref()),
             headers: vec![(Cow::Borrowed("x-trunkline-call"), self.id.to_string())],

@@ -7,12 +7,11 @@ use super::state::{Call, CallTimer, Desk, Hold};
 use super::teardown::EndedBy;
 use crate::config::room::OnFailure;
 use crate::error::{Cause, Termination};
-use crate::media::{MediaEvent, SilenceClock, Side};
+use crate::media::{MediaEvent, Side, SilenceClock};
 use crate::record::{CallState, Lane, Step};
 use crate::room::Instruction;
 use crate::sip::Message;
 use crate::sip::endpoint::{Event, LegId, Silence};
-use std::borrow::Cow;
 use std::time::Instant;
 
 /// One event of a leg, with the message that brought it.
@@ -60,7 +59,7 @@ impl Call {
             return;
         };
         self.note(now, side, notice);
-        self.advance(desk, now, side, notice);
+        self.advance(side, notice);
         for command in react(self.state, side, notice.happened) {
             self.execute(desk, now, side, *command, notice);
         }
@@ -85,17 +84,11 @@ impl Call {
     }
 
     /// Keeps the leg's phase.
-    fn advance(&mut self, desk: &mut Desk, now: Instant, side: Side, notice: &Notice) {
+    fn advance(&mut self, side: Side, notice: &Notice) {
         let Some(leg) = self.leg_mut(side) else { return };
         match (leg.phase, notice.happened) {
             (Phase::Outgoing, Happened::Answered) => leg.phase = Phase::Up,
             (Phase::AwaitingAck, Happened::Acknowledged | Happened::Unacknowledged) => leg.phase = Phase::Up,
-            (Phase::HangUpOnAck, Happened::Acknowledged | Happened::Unacknowledged) => {
-                leg.phase = Phase::Released;
-                let reason = leg.farewell.take().into_iter().map(|reason| (Cow::Borrowed("Reason"), reason)).collect();
-                let id = leg.id;
-                let _ = desk.endpoint.bye(now, id, reason);
-            }
             (_, Happened::HungUp)
             | (Phase::Incoming, Happened::Cancelled)
             | (Phase::Outgoing, Happened::Refused | Happened::Unanswered) => leg.phase = Phase::Released,

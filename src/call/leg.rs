@@ -25,8 +25,6 @@ pub struct Leg {
     pub takes: Option<Vec<String>>,
     /// Where its signalling comes from: RTP may come from there too (far-end NAT).
     pub signalling: Option<IpAddr>,
-    /// The `Reason` of the BYE that waits for the ACK.
-    pub farewell: Option<String>,
 }
 
 /// How far a leg's dialog is, as far as ending it is concerned.
@@ -40,8 +38,6 @@ pub enum Phase {
     AwaitingAck,
     /// Both ends know the dialog.
     Up,
-    /// To be hung up as soon as the ACK arrives: a BYE before it is not allowed (RFC 3261 §15).
-    HangUpOnAck,
     /// We have done all there is to do.
     Released,
 }
@@ -61,7 +57,6 @@ impl Leg {
             theirs: Vec::new(),
             takes: None,
             signalling: None,
-            farewell: None,
         }
     }
 

@@ -91,7 +91,8 @@ impl Call {
             (None, _) => negotiate::generic_offer(takes),
         };
         if formats.is_empty() {
-            let detail = format!("no codec in common with {}", takes.map_or_else(String::new, |takes| takes.join(", ")));
+            let detail =
+                format!("no codec in common with {}", takes.map_or_else(String::new, |takes| takes.join(", ")));
             return Err(Termination::with_detail(Cause::NoUsableMedia, detail));
         }
         Ok(formats)

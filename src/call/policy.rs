@@ -26,11 +26,15 @@ impl Policy {
     ///
     /// # Errors
     /// What the checks of the configuration should have found: a template or address that does not compile.
-    pub fn new(config: Config, resolved: &HashMap<String, Vec<IpAddr>>) -> Result<Self, route::RouteError> {
+    pub fn new(config: Config, resolved: &HashMap<String, Vec<IpAddr>>) -> Result<Self, route::TargetError> {
         let trunks = trunk::Table::new(&config, resolved);
         let routes = route::Table::new(&config)?;
-        let mut room_headers: Vec<String> =
-            config.rooms.iter().filter_map(|plan| plan.header.as_ref()).map(|header| header.name.to_ascii_lowercase()).collect();
+        let mut room_headers: Vec<String> = config
+            .rooms
+            .iter()
+            .filter_map(|plan| plan.header.as_ref())
+            .map(|header| header.name.to_ascii_lowercase())
+            .collect();
         room_headers.sort();
         room_headers.dedup();
         Ok(Self { config, trunks, routes, room_headers })

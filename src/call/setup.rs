@@ -152,7 +152,6 @@ fn place(
         hold: Hold::None,
         numbers: decided.numbers,
         request: arrival.request,
-        source: arrival.source,
         ring_timer: None,
         hard_timer: Some(desk.timers.insert(hard, (key, CallTimer::Hard))),
         journal,
@@ -282,9 +281,7 @@ impl Call {
     /// The configured headers of a target, filled in.
     fn headers_for(&mut self, target: &Target) -> Headers {
         let values = template::Values {
-            caller: &self.numbers.caller,
-            called: &self.numbers.called,
-            caller_name: self.numbers.caller_name.as_deref(),
+            numbers: &self.numbers,
             pbx_call_id: &self.journal.record().pbx_call_id,
             call_id: self.id.as_str(),
             trunk: &self.trunk.config.name,
@@ -294,6 +291,9 @@ impl Call {
         let mut steps = Vec::new();
         for (name, template) in &target.headers {
             let value = template.render(&values);
+            if value.is_empty() {
+                continue; // a header that says nothing is left out
+            }
             steps.push(Step::Header { name: name.clone(), value: value.clone(), from: "template".to_owned() });
             headers.push((Cow::Owned(name.clone()), value));
         }

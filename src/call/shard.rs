@@ -300,7 +300,7 @@ impl Shard {
         let (status, headers): (StatusCode, Headers) = if self.desk.settings.draining {
             (StatusCode::SERVICE_UNAVAILABLE, vec![(Cow::Borrowed("Retry-After"), "30".to_owned())])
         } else {
-            (StatusCode::OK, vec![(Cow::Borrowed("Accept"), "application/sdp".to_owned())])
+            (StatusCode::OK, Headers::new())
         };
         let _ = self.desk.endpoint.respond(now, id, status, None, headers, None);
     }
@@ -317,8 +317,8 @@ impl Shard {
             // A leg in use that is gone without a word: its call must not outlive it. Usually the end was claimed.
             call.end(&mut self.desk, now, Termination::new(Cause::Internal), EndedBy::Gateway);
         }
-        let over = call.state == bridge::State::Ending
-            && !call.leg_ids().any(|id| self.desk.legs.get(&id) == Some(&key));
+        let over =
+            call.state == bridge::State::Ending && !call.leg_ids().any(|id| self.desk.legs.get(&id) == Some(&key));
         if over {
             let call = self.calls.remove(key);
             self.by_id.remove(&call.id);

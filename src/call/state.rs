@@ -13,9 +13,9 @@ use crate::observe::Metrics;
 use crate::record::CallId;
 use crate::route::{Route, Target};
 use crate::sdp::Description;
+use crate::sip::Message;
 use crate::sip::endpoint::{Endpoint, LegId};
 use crate::sip::timer::{TimerKey, TimerWheel};
-use crate::sip::{Message, Source};
 use crate::trunk::{Trunk, admission::Slot};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -44,7 +44,6 @@ pub(super) struct Call {
     pub numbers: Numbers,
     /// The INVITE of the PBX: templates and room plans read it.
     pub request: Message,
-    pub source: Source,
     /// The PBX made no offer: ours goes out in the 200, its answer comes in the ACK (RFC 3261 §13.2.1).
     pub offerless: bool,
     pub ring_timer: Option<TimerKey>,

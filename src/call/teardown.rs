@@ -117,7 +117,8 @@ impl Call {
         if let Some(timer) = self.hard_timer.take() {
             desk.timers.cancel(timer);
         }
-        let reason = told.and_then(|message| text_of(message, HeaderName::Reason)).unwrap_or_else(|| end.reason_header());
+        let reason =
+            told.and_then(|message| text_of(message, HeaderName::Reason)).unwrap_or_else(|| end.reason_header());
         for side in [Side::A, Side::B] {
             self.release(desk, now, side, &end, &reason);
         }
@@ -150,11 +151,7 @@ impl Call {
         let lane = self.lane(side);
         let Some(leg) = self.leg_mut(side) else { return };
         let (id, phase) = (leg.id, leg.phase);
-        leg.phase = match phase {
-            Phase::AwaitingAck | Phase::HangUpOnAck => Phase::HangUpOnAck,
-            _ => Phase::Released,
-        };
-        leg.farewell = Some(reason.to_owned());
+        leg.phase = Phase::Released;
         let headers: Headers = vec![(Cow::Borrowed("Reason"), reason.to_owned())];
         match phase {
             Phase::Incoming => {
@@ -166,11 +163,12 @@ impl Call {
                 let _ = desk.endpoint.cancel(now, id, headers);
                 self.journal.moment(now, Lane::Trunkline, lane, "CANCEL", None);
             }
-            Phase::Up => {
+            // While the ACK is due, the endpoint keeps the BYE until it arrives (RFC 3261 §15).
+            Phase::AwaitingAck | Phase::Up => {
                 let _ = desk.endpoint.bye(now, id, headers);
                 self.journal.moment(now, Lane::Trunkline, lane, "BYE", Some(end.cause.entry().code.to_owned()));
             }
-            Phase::AwaitingAck | Phase::HangUpOnAck | Phase::Released => {}
+            Phase::Released => {}
         }
     }
 
@@ -179,8 +177,8 @@ impl Call {
         let headers: Headers = vec![(Cow::Borrowed("Reason"), reason.to_owned())];
         let done = match leg.phase {
             Phase::Outgoing => ("CANCEL", desk.endpoint.cancel(now, leg.id, headers)),
-            Phase::Up => ("BYE", desk.endpoint.bye(now, leg.id, headers)),
-            Phase::Incoming | Phase::AwaitingAck | Phase::HangUpOnAck | Phase::Released => ("", Ok(())),
+            Phase::AwaitingAck | Phase::Up => ("BYE", desk.endpoint.bye(now, leg.id, headers)),
+            Phase::Incoming | Phase::Released => ("", Ok(())),
         };
         if !done.0.is_empty() && done.1.is_ok() {
             self.journal.moment(now, Lane::Trunkline, Lane::CloudSip, done.0, None);

@@ -1,5 +1,7 @@
 //! The words of the command line. They are apart from what the commands do, so that the whole grammar is on one page.
 
+use super::demo::DemoArgs;
+use super::sim::SimArgs;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,16 +20,16 @@ pub struct Arguments {
 }
 
 /// What to do.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Run the gateway; SIGTERM and SIGINT drain it
     Run(File),
     /// Check the configuration and name every problem
     Check(Check),
     /// Place calls from a simulated PBX to a simulated Daily through the gateway; needs no file and no account
-    Demo(Demo),
+    Demo(DemoArgs),
     /// Run one simulator as a process of its own
-    Sim(Sim),
+    Sim(SimArgs),
     /// Print the JSON Schema of the configuration
     Schema,
     /// Explain what becomes of an INVITE (not in this version)
@@ -57,49 +59,6 @@ pub struct Check {
     pub print: bool,
 }
 
-/// `demo`.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct Demo {
-    /// How many calls to place
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub calls: u32,
-    /// Stay up afterwards, so that a softphone or SIPp can call
-    #[arg(long)]
-    pub keep: bool,
-    /// Print the outcome as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `sim`.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct Sim {
-    /// Which one.
-    #[command(subcommand)]
-    pub simulator: Simulator,
-}
-
-/// The simulators.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
-pub enum Simulator {
-    /// The cloud: SIP, webhooks, REST and a bot
-    #[command(disable_help_flag = true)]
-    Daily(Rest),
-    /// The enterprise: a PBX that calls
-    #[command(disable_help_flag = true)]
-    Pbx(Rest),
-    /// SignalWire (not in this version)
-    Signalwire(Later),
-}
-
-/// Arguments that the simulator reads itself.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct Rest {
-    /// What the simulator is to do; see `--help` of it
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
-    pub arguments: Vec<OsString>,
-}
-
 /// Whatever a command of a later version will be given.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Later {
@@ -110,6 +69,7 @@ pub struct Later {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::sim::Simulator;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
         Arguments::try_parse_from(line.split_whitespace()).map(|arguments| arguments.command)
@@ -131,8 +91,8 @@ mod tests {
     #[test]
     fn check_and_demo_know_their_switches() {
         assert!(matches!(parse("trunkline check --print"), Ok(Command::Check(check)) if check.print));
-        let demo = Demo { calls: 3, keep: true, json: false };
-        assert!(matches!(parse("trunkline demo --calls 3 --keep"), Ok(Command::Demo(read)) if read == demo));
+        let Ok(Command::Demo(demo)) = parse("trunkline demo --calls 3 --keep") else { panic!("demo") };
+        assert!((demo.calls, demo.keep, demo.json) == (3, true, false));
         assert!(parse("trunkline demo --calls 0").is_err());
     }
 
@@ -142,14 +102,7 @@ mod tests {
         assert!(matches!(parse("trunkline provision daily --dry-run"), Ok(Command::Provision(_))));
         assert!(matches!(parse("trunkline doctor"), Ok(Command::Doctor(_))));
         let sim = parse("trunkline sim signalwire --port 1");
-        assert!(matches!(sim, Ok(Command::Sim(Sim { simulator: Simulator::Signalwire(_) }))));
-    }
-
-    #[test]
-    fn a_simulator_reads_its_own_arguments() {
-        let sim = parse("trunkline sim daily --help --slow 3s").unwrap();
-        let Command::Sim(Sim { simulator: Simulator::Daily(rest) }) = sim else { panic!("{sim:?}") };
-        assert_eq!(rest.arguments, ["--help", "--slow", "3s"]);
+        assert!(matches!(sim, Ok(Command::Sim(SimArgs { which: Simulator::Signalwire(_) }))));
     }
 
     #[test]

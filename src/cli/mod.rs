@@ -1,8 +1,14 @@
 //! The command line: arguments in, exit status out. One file per command; nothing else in the house imports from here.
 
 pub mod args;
+pub mod check;
+pub mod demo;
+pub mod run;
+pub mod schema;
+pub mod sim;
 
-use args::{Arguments, Command, Simulator};
+use args::{Arguments, Command};
+use check::Print;
 use clap::Parser as _;
 use std::process::ExitCode;
 
@@ -22,7 +28,7 @@ pub enum Outcome {
 pub fn main() -> ExitCode {
     install_tls_provider();
     match Arguments::try_parse() {
-        Ok(arguments) => dispatch(arguments.command).into(),
+        Ok(arguments) => dispatch(arguments.command),
         Err(usage) => {
             // Help goes to stdout and misuse to stderr; a closed pipe is nobody's fault.
             let _ = usage.print();
@@ -37,26 +43,24 @@ fn install_tls_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-fn dispatch(command: Command) -> Outcome {
+fn dispatch(command: Command) -> ExitCode {
     match command {
-        Command::Run(_) => not_in_this_version("run"),
-        Command::Check(_) => not_in_this_version("check"),
-        Command::Demo(_) => not_in_this_version("demo"),
-        Command::Schema => not_in_this_version("schema"),
-        Command::Sim(sim) => match sim.simulator {
-            Simulator::Daily(_) => not_in_this_version("sim daily"),
-            Simulator::Pbx(_) => not_in_this_version("sim pbx"),
-            Simulator::Signalwire(_) => not_in_this_version("sim signalwire"),
-        },
+        Command::Run(file) => run::run(&file.config).into(),
+        Command::Check(check) => {
+            check::run(&check.file.config, if check.print { Print::Effective } else { Print::Nothing })
+        }
+        Command::Demo(demo) => demo::run(&demo),
+        Command::Schema => schema::run(),
+        Command::Sim(sim) => sim::run(sim),
         Command::Explain(_) => not_in_this_version("explain"),
         Command::Doctor(_) => not_in_this_version("doctor"),
         Command::Provision(_) => not_in_this_version("provision"),
     }
 }
 
-fn not_in_this_version(command: &str) -> Outcome {
+fn not_in_this_version(command: &str) -> ExitCode {
     eprintln!("trunkline {command} is not in this version");
-    Outcome::Wrong
+    Outcome::Wrong.into()
 }
 
 // === impl Outcome ===
@@ -78,7 +82,7 @@ mod tests {
     #[test]
     fn what_a_later_version_will_do_is_wrong_usage_of_this_one() {
         let later = Arguments::try_parse_from(["trunkline", "explain", "invite.sip", "--json"]).unwrap();
-        assert_eq!(dispatch(later.command), Outcome::Wrong);
+        assert_eq!(format!("{:?}", dispatch(later.command)), format!("{:?}", ExitCode::from(2)));
     }
 
     #[test]

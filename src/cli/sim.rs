@@ -8,6 +8,7 @@ use crate::sim::daily::{Daily, DailyOptions, Misbehaviour, RestFault, Stage, Tim
 use crate::sim::message;
 use crate::sim::pbx::{AnswerPlan, CallFaults, CallPlan, Dialect, HangUp, Hold, Identity, Pbx, PbxOptions};
 use serde::Serialize;
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -176,6 +177,27 @@ pub struct SignalwireArgs {
     /// Whatever it will take one day
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     pub rest: Vec<String>,
+}
+
+/// The same as a command of its own, for [`run_words`].
+#[derive(Debug, clap::Parser)]
+#[command(name = "trunkline sim", bin_name = "trunkline sim")]
+struct Words {
+    #[command(flatten)]
+    args: SimArgs,
+}
+
+/// Runs the simulator that the words after `trunkline sim` ask for; help is status 0, misuse 2.
+#[must_use]
+pub fn run_words(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let program = OsString::from("trunkline sim");
+    match <Words as clap::Parser>::try_parse_from(std::iter::once(program).chain(words)) {
+        Ok(words) => run(words.args),
+        Err(error) => {
+            let _ = error.print();
+            ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+        }
+    }
 }
 
 /// Runs the simulator until it is done or Ctrl-C.
@@ -419,6 +441,13 @@ mod tests {
         assert_eq!(plan.extra, [("X-A".to_owned(), "b".to_owned())]);
         assert_eq!(plan.hang_up, HangUp::Never);
         assert!(plan.faults.no_rtp);
+    }
+
+    #[test]
+    fn words_of_another_command_line_are_read_too() {
+        let status = |words: &[&str]| format!("{:?}", run_words(words.iter().map(OsString::from)));
+        assert_eq!(status(&["daily", "--help"]), format!("{:?}", ExitCode::SUCCESS));
+        assert_eq!(status(&["telephone"]), format!("{:?}", ExitCode::from(2)));
     }
 
     #[test]

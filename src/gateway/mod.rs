@@ -6,7 +6,6 @@ pub mod shard_thread;
 mod start;
 
 use crate::http::admin::Operations;
-use crate::media::worker::WorkerHandle;
 use crate::observe::Metrics;
 use crate::record::{CallId, CallRecord};
 use crate::sip::Protocol;
@@ -40,7 +39,6 @@ pub struct Gateway {
     shared: Arc<Shared>,
     threads: Vec<std::thread::JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
-    workers: Vec<WorkerHandle>,
     tcp: Option<crate::transport::tcp::HubHandle>,
     companion: Option<(crate::room::CompanionHandle, JoinHandle<()>)>,
 }
@@ -120,14 +118,10 @@ impl Gateway {
             shard.control(Control::Stop);
         }
         let threads = std::mem::take(&mut self.threads);
-        let workers = std::mem::take(&mut self.workers);
         // Joining blocks; the runtime's other tasks must not wait for it.
         let joined = tokio::task::spawn_blocking(move || {
             for thread in threads {
                 let _ = thread.join();
-            }
-            for worker in workers {
-                worker.stop();
             }
         });
         let _ = joined.await;

@@ -1,13 +1,27 @@
-//! The admin API's hands: what an operator may ask of a running gateway.
+//! The admin API's hands: what an operator may ask of a running gateway. Here too, because only this module knows both
+//! sides: the companion's figures go into the metrics.
 
 use super::Shared;
 use super::shard_thread::Control;
 use crate::error::{Cause, Termination};
 use crate::http::admin::{Answer, HangUp, Operations, Readiness};
+use crate::observe::Metrics;
 use crate::record::{CallId, CallRecord};
+use crate::room::Meter;
 use crate::store::recent::Filter;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
+
+impl Meter for Metrics {
+    fn stage(&self, stage: &'static str, took: Duration) {
+        self.stage_seconds(stage, took);
+    }
+
+    fn webhook(&self, source: &'static str, result: &'static str) {
+        self.webhook_request(source, result);
+    }
+}
 
 impl Operations for Shared {
     fn readiness(&self) -> Readiness {

@@ -5,8 +5,8 @@ use crate::call::{Output, Shard};
 use crate::clock;
 use crate::error::Termination;
 use crate::media::MediaEvent;
+use crate::observe::Metrics;
 use crate::observe::metrics as observed;
-use crate::observe::{Metrics, ShardGauges};
 use crate::record::{CallId, CallRecord};
 use crate::room::{CompanionHandle, Instruction};
 use crate::sip::transaction::ClientId;
@@ -112,7 +112,7 @@ struct ShardThread {
     sockets: Vec<(SocketAddr, UdpSocket)>,
     inbox: ShardInbox,
     buffer: Vec<u8>,
-    gauges: Arc<ShardGauges>,
+    gauges: Arc<observed::ShardGauges>,
     stopping: bool,
 }
 

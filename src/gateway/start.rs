@@ -6,26 +6,34 @@ use super::{Addresses, Gateway, Shared};
 use crate::call::{Policy, Shard, ShardSettings, shard::shard_of_owner};
 use crate::clock::{self, Entropy};
 use crate::config::Config;
-use crate::config::value::{ListenProtocol, Peer};
-use crate::http::{access::Access, admin, webhook};
+use crate::config::value::ListenProtocol;
+use crate::http::webhook::{self, Webhooks};
+use crate::http::{access::Access, admin};
+use crate::media::MediaEvent;
 use crate::media::plane::SocketPlane;
 use crate::media::worker::{Worker, WorkerHandle};
 use crate::observe::Metrics;
+use crate::room::daily::verify::{SecretError, Verifier};
 use crate::room::{self, CompanionHandle};
 use crate::sip::endpoint::Settings;
 use crate::sip::{LocalAddress, Message, Protocol};
 use crate::store::Recent;
+use crate::transport::resolve::{Families, Resolver};
 use crate::transport::tcp::{Hub, HubHandle, TcpInput};
-use crate::transport::{local, resolve::Resolver, udp};
+use crate::transport::{local, udp};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Shards at most: their number is two hexadecimal digits of every call's name.
 const MOST_SHARDS: usize = 64;
+
+/// How long the body of a webhook may take to arrive.
+const WEBHOOK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +61,13 @@ pub enum StartError {
     },
     /// The routes do not compile.
     #[error(transparent)]
-    Route(#[from] crate::route::RouteError),
+    Route(#[from] crate::route::TargetError),
+    /// The HTTP client of the companion cannot be built.
+    #[error("cannot set up the HTTP client: {0}")]
+    Client(String),
+    /// The secrets of `[daily]` cannot be used.
+    #[error("[daily]: {0}")]
+    Secret(String),
 }
 
 /// Everything that is bound before anything runs.
@@ -77,7 +91,6 @@ struct Parts {
     companion: Option<CompanionHandle>,
     recent: Arc<Recent>,
     metrics: Metrics,
-    workers: Vec<WorkerHandle>,
     count: usize,
 }
 
@@ -87,18 +100,20 @@ impl Gateway {
     /// # Errors
     /// A listener that cannot be bound, or a name that does not resolve; nothing stays behind.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        crate::media::plane::raise_file_limit();
+        if let Err(error) = crate::media::plane::raise_file_limit() {
+            tracing::warn!(%error, "cannot raise the limit of open files: it bounds the number of calls");
+        }
         let count = shard_count(&config);
         let bound = bind(&config, count).await?;
-        let resolver = Arc::new(Resolver::new(&bound.addresses.sip.iter().map(|(_, at)| at.ip()).collect::<Vec<_>>()));
+        let families = Families::of(bound.addresses.sip.iter().map(|(_, address)| address.ip()));
+        let resolver = Arc::new(Resolver::system(families));
         let policy = Arc::new(Policy::new(config.clone(), &resolve_peers(&config, &resolver).await)?);
         let media_address = media_address(&config, &bound.addresses, &resolver).await?;
         let (handles, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| shard_thread::channels()).unzip();
         let router = Router::new(handles.clone());
-        let workers = start_workers(&config, &router)?;
         let metrics = Metrics::new();
         let recent = Arc::new(Recent::new(Recent::STANDARD));
-        let companion = start_companion(&config, &bound.addresses, &router, &metrics);
+        let companion = start_companion(&config, &bound.addresses, &router, &metrics)?;
         let tcp = start_tcp(bound.tcp, &router);
         let parts = Parts {
             locals: locals(&config, &bound.addresses),
@@ -110,14 +125,15 @@ impl Gateway {
             companion: companion.as_ref().map(|(handle, _)| handle.clone()),
             recent: recent.clone(),
             metrics: metrics.clone(),
-            workers: workers.clone(),
             count,
         };
         let threads = start_shards(&parts, bound.udp, inboxes)?;
-        let shared = Arc::new(Shared { shards: handles, recent, metrics: metrics.clone(), draining: watch::Sender::new(false) });
-        let mut tasks = vec![serve(bound.admin, admin::router(shared.clone(), metrics.clone(), Access::new(&config.admin)))];
-        tasks.push(serve(bound.http, webhook_router(&config, companion.as_ref().map(|(handle, _)| handle), &metrics)));
-        Ok(Self { addresses: bound.addresses, shared, threads, tasks, workers, tcp: Some(tcp), companion })
+        let shared =
+            Arc::new(Shared { shards: handles, recent, metrics: metrics.clone(), draining: watch::Sender::new(false) });
+        let mut tasks =
+            vec![serve(bound.admin, admin::router(shared.clone(), metrics.clone(), Access::new(&config.admin)))];
+        tasks.push(serve(bound.http, webhook_router(&config, companion.as_ref().map(|(handle, _)| handle), &metrics)?));
+        Ok(Self { addresses: bound.addresses, shared, threads, tasks, tcp: Some(tcp), companion })
     }
 }
 
@@ -140,7 +156,8 @@ async fn bind(config: &Config, count: usize) -> Result<Bound, StartError> {
         let mut address = listen.address;
         match listen.protocol {
             ListenProtocol::Udp => {
-                let failed = |error| StartError::Listen { what: "udp", address, error };
+                let asked = address;
+                let failed = |error| StartError::Listen { what: "udp", address: asked, error };
                 udp::probe(address).map_err(failed)?;
                 for sockets in &mut per_shard {
                     let socket = udp::bind(address).map_err(failed)?;
@@ -177,11 +194,10 @@ fn local_of(what: &'static str, address: SocketAddr, listener: &TcpListener) -> 
 /// Addresses of the trunk peers that are given by name; a name that does not resolve matches nothing and is reported.
 async fn resolve_peers(config: &Config, resolver: &Resolver) -> HashMap<String, Vec<IpAddr>> {
     let mut resolved = HashMap::new();
-    for peer in config.trunks.iter().flat_map(|trunk| &trunk.peers) {
-        let Peer::Name(name) = peer else { continue };
-        match resolver.resolve(name, None, Protocol::Udp).await {
+    for name in crate::trunk::Table::names(config) {
+        match resolver.resolve(&name, None, Protocol::Udp).await {
             Ok(addresses) => {
-                resolved.insert(name.clone(), addresses.iter().map(SocketAddr::ip).collect());
+                resolved.insert(name, addresses.iter().map(SocketAddr::ip).collect());
             }
             Err(error) => tracing::warn!(%name, %error, "a trunk peer does not resolve: its calls will be refused"),
         }
@@ -189,15 +205,13 @@ async fn resolve_peers(config: &Config, resolver: &Resolver) -> HashMap<String, 
     resolved
 }
 
-/// The address written into SDP: `[media] advertise`, else `[sip] advertise`, else the first SIP listener's.
+/// The address written into SDP.
 async fn media_address(config: &Config, bound: &Addresses, resolver: &Resolver) -> Result<IpAddr, StartError> {
-    let configured = config.media.advertise.as_deref().or(config.sip.advertise.as_deref());
-    let Some(host) = configured else {
+    let Some(host) = config.media_host() else {
         let first = bound.sip.first().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |(_, address)| address.ip());
-        let listening = config.media.bind.filter(|bind| !bind.is_unspecified()).unwrap_or(first);
-        return Ok(if listening.is_unspecified() { local::outward(listening) } else { listening });
+        return Ok(local::outward(first));
     };
-    let host = local::host_of(host).trim_matches(['[', ']']);
+    let host = local::host_of(&host).trim_matches(['[', ']']);
     if let Ok(address) = host.parse() {
         return Ok(address);
     }
@@ -207,31 +221,34 @@ async fn media_address(config: &Config, bound: &Addresses, resolver: &Resolver) 
 }
 
 fn locals(config: &Config, bound: &Addresses) -> Vec<LocalAddress> {
-    let advertise = config.sip.advertise.as_deref();
-    let local = |(protocol, bind): &(Protocol, SocketAddr)| LocalAddress {
-        protocol: *protocol,
-        bind: *bind,
-        advertised: local::advertised(*bind, advertise),
-    };
-    bound.sip.iter().map(local).collect()
+    let listens = config.sip.listen.iter().zip(&bound.sip);
+    listens
+        .map(|(listen, (protocol, bind))| LocalAddress {
+            protocol: *protocol,
+            bind: *bind,
+            advertised: local::advertised(*bind, config.sip_host(listen).as_deref()),
+        })
+        .collect()
 }
 
-fn start_workers(config: &Config, router: &Router) -> Result<Vec<WorkerHandle>, StartError> {
-    let count = match usize::from(config.media.workers) {
+/// The media workers of one shard: its part of the configured number, one at least.
+fn start_workers(config: &Config, router: &Router, number: u8, count: usize) -> Result<Vec<WorkerHandle>, StartError> {
+    let wanted = match usize::from(config.media.workers) {
         0 => cores(),
-        count => count,
+        wanted => wanted,
     };
-    let mut workers = Vec::with_capacity(count);
-    for number in 0..count {
+    let number = usize::from(number);
+    let share = (wanted * (number + 1) / count - wanted * number / count).max(1);
+    let mut workers = Vec::with_capacity(share);
+    for worker in 0..share {
         let router = router.clone();
-        let on_event = Box::new(move |event: crate::media::MediaEvent| {
-            let (crate::media::MediaEvent::FirstPacket { owner, .. } | crate::media::MediaEvent::Silent { owner, .. }) =
-                event;
+        let on_event = Box::new(move |event: MediaEvent| {
+            let (MediaEvent::FirstPacket { owner, .. } | MediaEvent::Silent { owner, .. }) = event;
             if let Some(shard) = router.shard(shard_of_owner(owner)) {
                 shard.control(Control::Media(event));
             }
         });
-        let worker = Worker::spawn(&format!("media-{number}"), on_event)
+        let worker = Worker::spawn(&format!("media-{number}-{worker}"), on_event)
             .map_err(|error| StartError::Thread { what: "a media worker", error })?;
         workers.push(worker);
     }
@@ -243,15 +260,16 @@ fn start_companion(
     bound: &Addresses,
     router: &Router,
     metrics: &Metrics,
-) -> Option<(CompanionHandle, JoinHandle<()>)> {
-    let settings = room::Settings::new(config, bound.http)?;
+) -> Result<Option<(CompanionHandle, JoinHandle<()>)>, StartError> {
+    let Some(settings) = room::Settings::new(config, bound.http) else { return Ok(None) };
     let router = router.clone();
     let sink: room::Sink = Arc::new(move |call_id, instruction| {
         if let Some(shard) = router.shard(call_id.shard()) {
             shard.control(Control::Instruct(call_id, instruction));
         }
     });
-    Some(room::spawn(settings, sink, Arc::new(metrics.clone()), Entropy::from_system()))
+    let spawned = room::spawn(settings, sink, Arc::new(metrics.clone()), Entropy::from_system());
+    spawned.map(Some).map_err(|error| StartError::Client(error.to_string()))
 }
 
 fn start_tcp(listeners: Vec<TcpListener>, router: &Router) -> HubHandle {
@@ -289,7 +307,8 @@ fn start_shards(
             recent: parts.recent.clone(),
             metrics: parts.metrics.clone(),
         };
-        let build = shard_builder(parts, number);
+        let workers = start_workers(&parts.policy.config, &parts.router, number, parts.count)?;
+        let build = shard_builder(parts, number, workers);
         let thread = std::thread::Builder::new()
             .name(format!("shard-{number}"))
             .spawn(move || {
@@ -304,7 +323,7 @@ fn start_shards(
 }
 
 /// A shard is built on its own thread, because nothing in it is meant to leave it.
-fn shard_builder(parts: &Parts, number: u8) -> impl FnOnce() -> Shard + Send + 'static {
+fn shard_builder(parts: &Parts, number: u8, workers: Vec<WorkerHandle>) -> impl FnOnce() -> Shard + Send + 'static {
     let config = &parts.policy.config;
     let first = parts.locals.first().map_or("localhost", |local| local::host_of(&local.advertised)).to_owned();
     let settings = ShardSettings {
@@ -317,7 +336,7 @@ fn shard_builder(parts: &Parts, number: u8) -> impl FnOnce() -> Shard + Send + '
     let sip = Settings {
         t1: config.sip.t1.get(),
         t2: config.sip.t2.get(),
-        t4: std::time::Duration::from_secs(5),
+        t4: Duration::from_secs(5),
         user_agent: config.sip.user_agent.clone(),
         locals: parts.locals.clone(),
         call_id_prefix: format!("tl{number:02x}-"),
@@ -329,7 +348,7 @@ fn shard_builder(parts: &Parts, number: u8) -> impl FnOnce() -> Shard + Send + '
         IpAddr::V6(_) => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
     });
     let rest = config.media.rest.get();
-    let (workers, policy, metrics) = (parts.workers.clone(), parts.policy.clone(), parts.metrics.clone());
+    let (policy, metrics) = (parts.policy.clone(), parts.metrics.clone());
     move || {
         let plane = Box::new(SocketPlane::new(bind, ports, rest, workers, clock::now));
         Shard::new(settings, sip, policy, plane, metrics, Entropy::from_system())
@@ -347,13 +366,26 @@ fn share_of(first: u16, last: u16, number: u8, count: usize) -> std::ops::RangeI
     clamp(start)..=clamp(end.saturating_sub(1))
 }
 
-fn webhook_router(config: &Config, companion: Option<&CompanionHandle>, metrics: &Metrics) -> axum::Router {
-    match (&config.daily, companion) {
-        (Some(daily), Some(companion)) => webhook::router(daily, companion.clone(), Arc::new(metrics.clone())),
-        _ => axum::Router::new().fallback(|| async {
+fn webhook_router(
+    config: &Config,
+    companion: Option<&CompanionHandle>,
+    metrics: &Metrics,
+) -> Result<axum::Router, StartError> {
+    let (Some(daily), Some(companion)) = (&config.daily, companion) else {
+        return Ok(axum::Router::new().fallback(|| async {
             crate::http::Problem::not_found("no [daily] section: this gateway takes no webhooks")
-        }),
-    }
+        }));
+    };
+    let skew = daily.max_skew.get();
+    let unusable = |error: SecretError| StartError::Secret(error.to_string());
+    let events = daily.events_hmac.as_ref().map(|secrets| Verifier::events(&secrets.0, skew));
+    Ok(webhook::router(Webhooks {
+        companion: companion.clone(),
+        dialin: Verifier::pinless(&daily.hmac.0, skew).map_err(unusable)?,
+        events: events.transpose().map_err(unusable)?,
+        meter: Arc::new(metrics.clone()),
+        patience: WEBHOOK_PATIENCE,
+    }))
 }
 
 fn serve(listener: TcpListener, router: axum::Router) -> JoinHandle<()> {

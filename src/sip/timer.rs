@@ -110,6 +110,7 @@ impl<T> TimerWheel<T> {
     }
 
     /// The earliest deadline, exactly.
+    #[allow(clippy::should_implement_trait)] // a wheel is no iterator: asking takes nothing out
     pub fn next(&mut self) -> Option<Instant> {
         if let Some(at) = self.due.iter().find_map(|key| self.live(*key).map(|node| node.at)) {
             return Some(at);

@@ -253,4 +253,3 @@ impl Peer {
         Body { content_type: "application/sdp", bytes: text.into() }
     }
 }
-

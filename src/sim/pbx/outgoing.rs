@@ -53,13 +53,8 @@ pub(super) async fn place(shared: Arc<Shared>, plan: CallPlan) -> io::Result<Cal
         record_routes: dress.record_routes,
         timing: shared.options.timing,
     };
-    let offer = Offer {
-        address: phone.address(),
-        laws: plan.laws.clone(),
-        session: entropy.next_u64() >> 16,
-        version: 1,
-        flow: Flow::Both,
-    };
+    let (listens, session) = (phone.address(), entropy.next_u64() >> 16);
+    let offer = Offer { address: listens, laws: plan.laws.clone(), session, version: 1, flow: Flow::Both };
     let body = if plan.faults.late_offer { vec![] } else { offer.write().map_err(io::Error::other)? };
     let began = clock::now();
     let mut inbox = shared.line.subscribe(&call_id);

@@ -1,6 +1,8 @@
 //! Timers that fired, to their transactions. Apart because it is the one place where time moves without a message.
 
+use super::super::transaction::Timer;
 use super::super::transaction::server_invite::Report;
+use super::leg::Bye;
 use super::table::{Alarm, ClientMachine, Owner, ServerMachine};
 use super::{Endpoint, Event};
 
@@ -36,7 +38,7 @@ impl Endpoint {
         }
     }
 
-    fn server_fired(&mut self, now: Instant, id: u64, timer: super::super::transaction::Timer) {
+    fn server_fired(&mut self, now: Instant, id: u64, timer: Timer) {
         let Some(entry) = self.servers.get_mut(id) else { return };
         let leg = entry.leg;
         let (resend, unacknowledged, repeat, limit, over) = match &mut entry.machine {
@@ -63,7 +65,7 @@ impl Endpoint {
         state.unacknowledged.retain(|waiting| waiting.server != id);
         // §15: from here on the callee may send BYE.
         state.confirmed = true;
-        if matches!(state.bye, super::leg::Bye::No) {
+        if matches!(state.bye, Bye::No) {
             self.events.push_back(Event::Unacknowledged { leg });
         } else {
             self.send_deferred_bye(now, leg);

@@ -110,6 +110,10 @@ impl<'a> Reply<'a> {
             _ => writer.copy(request, HeaderName::To),
         };
         writer.copy(request, HeaderName::CallId).copy(request, HeaderName::CSeq);
+        if self.status == StatusCode::TRYING {
+            // RFC 3261 §8.2.6.1.
+            writer.copy(request, HeaderName::Timestamp);
+        }
         if let Some(contact) = contact.filter(|_| forms_dialog) {
             writer.header("Contact", contact);
         }

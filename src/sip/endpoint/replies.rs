@@ -7,10 +7,10 @@ use super::super::transaction::client::{self, Resend};
 use super::super::transaction::client_invite::{Report, Send};
 use super::super::transaction::key::Kind;
 use super::super::transaction::{Class, ClientId, Step};
-use super::super::{HeaderName, Message, Method, Source, StatusCode};
+use super::super::{HeaderName, Hop, HopAddress, Message, Method, Source, StatusCode};
 use super::cancel::ack_of;
 use super::fork::ANSWERS;
-use super::leg::ToAcknowledge;
+use super::leg::{Bye, ToAcknowledge};
 use super::table::{Answer, ClientMachine, Owner, Purpose};
 use super::{Endpoint, Event, LegId, Silence};
 
@@ -37,6 +37,7 @@ impl Endpoint {
         let (Some(id), Some(status)) = (self.client_index.get(&key).copied(), message.status()) else { return };
         let Some(entry) = self.clients.get_mut(id) else { return };
         let class = Class::of(status.get());
+        pin(&mut entry.hop, &source);
         match &mut entry.machine {
             ClientMachine::Invite(machine) if method == Method::Invite => {
                 let step = machine.response(class);
@@ -210,7 +211,7 @@ impl Endpoint {
             entry.request = Bytes::new();
             entry.answers.push(Answer { tag: response.to_tag().map(Box::from), ack: None });
         }
-        let hanging_up = !matches!(self.legs.get(leg.0).map(|state| &state.bye), Some(super::leg::Bye::No));
+        let hanging_up = !matches!(self.legs.get(leg.0).map(|state| &state.bye), Some(Bye::No));
         if hanging_up {
             // The layer above is done with this leg.
             self.acknowledge_anyway(leg);
@@ -258,8 +259,21 @@ impl Endpoint {
     fn reinvite_refused(&mut self, leg: LegId, status: StatusCode, response: Option<Message>) {
         let Some(state) = self.legs.get_mut(leg.0) else { return };
         state.outgoing = None;
-        if matches!(state.bye, super::leg::Bye::No) {
+        if matches!(state.bye, Bye::No) {
             self.events.push_back(Event::ReinviteRefused { leg, status, response });
         }
+    }
+}
+
+/// RFC 3263 §4: CANCEL, and the ACK to a failure, must reach the very server that the request reached. A name could be
+/// resolved to another one next time, so whoever answered is the one.
+fn pin(hop: &mut Hop, source: &Source) {
+    if hop.protocol != source.protocol {
+        return;
+    }
+    if source.connection.is_some() {
+        hop.connection = source.connection;
+    } else if matches!(hop.address, HopAddress::Name { .. }) {
+        hop.address = HopAddress::Socket(source.peer);
     }
 }

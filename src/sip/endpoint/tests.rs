@@ -5,6 +5,7 @@ mod caller;
 mod cancel;
 mod dialog;
 mod network;
+mod noise;
 mod refusals;
 mod transport;
 

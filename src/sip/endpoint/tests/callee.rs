@@ -20,7 +20,7 @@ fn an_invite_gets_100_at_once_and_comes_up_once_however_often_it_is_sent() {
 fn responses_copy_the_request_and_add_what_is_ours() {
     let mut bench = Bench::new();
     let request = INVITE
-        .replace("Max-Forwards", "Via: SIP/2.0/TCP a.example.com, SIP/2.0/UDP b.example.com;branch=1\nRecord-Route: <sip:p1.example.com;lr>, <sip:p2.example.com;lr;x=%41>\nMax-Forwards");
+        .replace("Max-Forwards", "Via: SIP/2.0/TCP a.example.com, SIP/2.0/UDP b.example.com;branch=1\nTimestamp: 54.5\nRecord-Route: <sip:p1.example.com;lr>, <sip:p2.example.com;lr;x=%41>\nMax-Forwards");
     bench.receive(&request);
     let [Event::Invited { leg, .. }] = bench.events()[..] else { panic!() };
     bench.endpoint.answer(bench.now, leg, vec![("X-Room".into(), "r".to_owned())], Some(sdp())).unwrap();
@@ -45,6 +45,7 @@ fn responses_copy_the_request_and_add_what_is_ours() {
     assert_eq!(answer.named("X-Room").next(), Some(&b"r"[..]));
     assert_eq!(answer.body(), b"v=0\r\n");
     assert_eq!(sent[0].to_tag(), answer.to_tag());
+    assert_eq!((sent[0].named("Timestamp").count(), answer.named("Timestamp").count()), (1, 0), "§8.2.6.1");
     assert_eq!(sent[0].value(HeaderName::Contact), None, "100 forms no dialog");
 }
 
