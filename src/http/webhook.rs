@@ -4,9 +4,8 @@
 use super::body;
 use super::problem::Problem;
 use crate::clock;
-use crate::config::daily::Daily;
 use crate::room::daily::rest;
-use crate::room::daily::verify::{SecretError, Verifier};
+use crate::room::daily::verify::Verifier;
 use crate::room::daily::webhook::{Announcement, Notice};
 use crate::room::{CompanionHandle, Meter, ReadyVerdict};
 use axum::Router;
@@ -21,42 +20,31 @@ use std::time::Duration;
 /// A webhook is a few hundred bytes; SIP headers of a call may add some.
 pub const LONGEST_BODY: usize = 64 * 1024;
 
-/// How long a body may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What the routes share.
+/// What the listener needs.
 #[derive(Clone)]
-struct Webhooks {
+pub struct Webhooks {
     /// Where the work goes.
-    companion: CompanionHandle,
+    pub companion: CompanionHandle,
     /// The door of `/daily/dialin`.
-    dialin: Verifier,
+    pub dialin: Verifier,
     /// The door of `/daily/events`; without it, events are refused.
-    events: Option<Verifier>,
-    meter: Arc<dyn Meter>,
-    patience: Duration,
+    pub events: Option<Verifier>,
+    /// Counts.
+    pub meter: Arc<dyn Meter>,
+    /// How long a body may take to arrive.
+    pub patience: Duration,
 }
 
 /// What a request came to: the metric's label and the answer.
 type Verdict = Result<&'static str, (&'static str, Problem)>;
 
-/// The listener's routes; paths and methods are matched strictly.
-///
-/// # Errors
-/// A secret of `[daily]` is no base64.
-pub fn router(daily: &Daily, companion: CompanionHandle, meter: Arc<dyn Meter>) -> Result<Router, SecretError> {
-    let skew = daily.max_skew.get();
-    let dialin = Verifier::pinless(&daily.hmac.0, skew)?;
-    let events = daily.events_hmac.as_ref().map(|secrets| Verifier::events(&secrets.0, skew)).transpose()?;
-    Ok(routes(Webhooks { companion, dialin, events, meter, patience: PATIENCE }))
-}
-
-fn routes(webhooks: Webhooks) -> Router {
+/// The routes. Paths and methods are matched strictly.
+pub fn router(webhooks: Webhooks) -> Router {
     Router::new()
         .route("/daily/dialin", post(dialin))
         .route("/daily/events", post(events))
         .route("/rooms/{room}/ready", post(ready))
-        .fallback(|| async { Problem::not_found("there is nothing here") })
+        .fallback(|| async { Problem::plain(StatusCode::NOT_FOUND, "there is nothing here") })
         .method_not_allowed_fallback(|| async { Problem::plain(StatusCode::METHOD_NOT_ALLOWED, "only POST") })
         .with_state(webhooks)
 }
@@ -143,7 +131,9 @@ impl Webhooks {
         match self.companion.ready(room, token, endpoint).await {
             ReadyVerdict::Accepted => Ok("accepted"),
             ReadyVerdict::WrongToken => Err(unauthorized("the ready token is not this room's")),
-            ReadyVerdict::UnknownRoom => Err(("unknown_room", Problem::not_found("no held call waits for this room"))),
+            ReadyVerdict::UnknownRoom => {
+                Err(("unknown_room", Problem::plain(StatusCode::NOT_FOUND, "no held call waits for this room")))
+            }
         }
     }
 
@@ -157,8 +147,7 @@ impl Webhooks {
         verifier.verify(headers, body, clock::wall()).map_err(|distrust| {
             // The reason is for whoever runs the gateway; the sender learns only that it was refused.
             tracing::warn!(source, %distrust, "a webhook was refused");
-            let detail = "the signature is missing, stale or wrong";
-            ("unauthorized", Problem::plain(StatusCode::UNAUTHORIZED, detail))
+            ("unauthorized", Problem::plain(StatusCode::UNAUTHORIZED, "the signature is missing, stale or wrong"))
         })
     }
 
@@ -175,7 +164,7 @@ impl Webhooks {
 }
 
 fn bad_request(problem: impl std::fmt::Display) -> (&'static str, Problem) {
-    ("bad_request", Problem::bad_request(problem.to_string()))
+    ("bad_request", Problem::plain(StatusCode::BAD_REQUEST, problem.to_string()))
 }
 
 /// The one bearer token, RFC 6750 §2.1.

@@ -141,18 +141,6 @@ fn memory(daily: &Daily) -> Duration {
     Duration::from_secs(600).max(daily.max_skew.get().saturating_mul(2))
 }
 
-// === impl Meter ===
-
-impl Meter for crate::observe::Metrics {
-    fn stage(&self, stage: &'static str, took: Duration) {
-        self.stage_seconds(stage, took);
-    }
-
-    fn webhook(&self, source: &'static str, result: &'static str) {
-        self.webhook_request(source, result);
-    }
-}
-
 /// A meter that measures nothing, for commands and tests that have none.
 impl Meter for () {
     fn stage(&self, _: &'static str, _: Duration) {}
