@@ -10,6 +10,7 @@ use crate::clock::Entropy;
 use crate::error::{Cause, Termination};
 use crate::media::{MediaEvent, Plane};
 use crate::observe::Metrics;
+use crate::observe::metrics::Direction;
 use crate::record::{CallId, CallRecord};
 use crate::room::{Instruction, Report};
 use crate::sip::endpoint::{Census, Endpoint, Event, Headers, LegId, RequestId, Settings};
@@ -115,12 +116,14 @@ impl Shard {
 
     /// A datagram or framed message arrived.
     pub fn receive(&mut self, now: Instant, source: Source, payload: Bytes) {
+        self.desk.metrics.sip_message(Direction::In, &payload);
         self.desk.endpoint.receive(now, source, payload);
         self.drain_events(now);
     }
 
     /// A message that was parsed to find this shard.
     pub fn receive_message(&mut self, now: Instant, source: Source, message: Message) {
+        self.desk.metrics.sip_message(Direction::In, message.bytes());
         self.desk.endpoint.receive_message(now, source, message);
         self.drain_events(now);
     }
@@ -206,7 +209,9 @@ impl Shard {
 
     /// The next message to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.desk.endpoint.poll_transmit()
+        let transmit = self.desk.endpoint.poll_transmit()?;
+        self.desk.metrics.sip_message(Direction::Out, &transmit.payload);
+        Some(transmit)
     }
 
     /// The next report or record.

@@ -42,8 +42,6 @@ struct Inner {
     stages: Family<StageLabels, Histogram, fn() -> Histogram>,
     webhooks: Family<WebhookLabels, Counter>,
     refused: Family<ReasonLabels, Counter>,
-    dropped: Family<ReasonLabels, Counter>,
-    trunk_up: Family<TrunkLabels, Gauge>,
     target_up: Family<TargetLabels, Gauge>,
     /// By leg, then direction: the paths per packet and per message reach a counter by index, without hash or lock.
     rtp: [[Counter; 2]; 2],
@@ -63,11 +61,6 @@ struct CallLabels {
 struct PairLabels {
     trunk: String,
     target: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TrunkLabels {
-    trunk: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -142,8 +135,8 @@ impl Metrics {
         self.0.calls.get_or_create(&labels).inc();
     }
 
-    /// Counts a finished call from its record: [`Metrics::call_ended`] and, if it was answered,
-    /// [`Metrics::setup_seconds`].
+    /// Counts a finished call from its record: [`Metrics::call_ended`], if it was answered [`Metrics::setup_seconds`],
+    /// and if it shows something of its target [`Metrics::target_reach`].
     pub fn call_finished(&self, record: &CallRecord) {
         let reason = record.termination.as_ref().map_or(NONE, |end| end.cause.entry().code);
         let trunk = record.trunk.as_deref().unwrap_or(NONE);
@@ -151,6 +144,9 @@ impl Metrics {
         self.call_ended(trunk, target, CallResult::of(record), reason);
         if let Some(milliseconds) = record.answered_ms {
             self.setup_seconds(Duration::from_millis(milliseconds));
+        }
+        if let (Some(target), Some(reach)) = (&record.target, Reach::shown_by(record)) {
+            self.target_reach(target, reach);
         }
     }
 
@@ -176,26 +172,19 @@ impl Metrics {
         self.0.webhooks.get_or_create(&WebhookLabels { source, result }).inc();
     }
 
-    /// A call was refused by a limit: a code of the catalogue (`trunk_full`, `draining` ...).
+    /// A call was refused at the door, before a target was called: a code of the catalogue (`trunk_full`, `no_route` ...).
     pub fn admission_refused(&self, reason: &'static str) {
         self.0.refused.get_or_create(&ReasonLabels { reason }).inc();
     }
 
-    /// A SIP message was received or sent.
-    pub fn sip_message(&self, direction: Direction, kind: MessageKind) {
-        if let Some(counter) = self.0.sip.get(direction as usize).and_then(|kinds| kinds.get(kind.index())) {
+    /// These bytes were received or sent as a SIP message; keep-alives count for nothing.
+    pub fn sip_message(&self, direction: Direction, message: &[u8]) {
+        let kinds = self.0.sip.get(direction as usize);
+        if let (Some(kinds), Some(kind)) = (kinds, MessageKind::of(message))
+            && let Some(counter) = kinds.get(kind.index())
+        {
             counter.inc();
         }
-    }
-
-    /// A datagram or frame was dropped without an answer, for a reason in one word (`unparsable`, `oversize` ...).
-    pub fn sip_dropped(&self, reason: &'static str) {
-        self.0.dropped.get_or_create(&ReasonLabels { reason }).inc();
-    }
-
-    /// What the last INVITE to a trunk (a fallback call) showed. A trunk that was never called has no sample.
-    pub fn trunk_reach(&self, trunk: &str, reach: Reach) {
-        self.0.trunk_up.get_or_create(&TrunkLabels { trunk: trunk.to_owned() }).set(reach.gauge());
     }
 
     /// What the last INVITE to a target showed. A target that was never called has no sample.
@@ -245,8 +234,6 @@ impl Inner {
             stages: Family::new_with_constructor(seconds as fn() -> Histogram),
             webhooks: Family::default(),
             refused: Family::default(),
-            dropped: Family::default(),
-            trunk_up: Family::default(),
             target_up: Family::default(),
             rtp: rtp_cells,
             sip: sip_cells,
@@ -262,9 +249,7 @@ impl Inner {
         registry.register("setup_seconds", "From the caller's INVITE to our 200", self.setup.clone());
         registry.register("stage_seconds", "Stages of bringing a held call to its bot", self.stages.clone());
         registry.register("webhook_requests", "Webhooks, by what became of them", self.webhooks.clone());
-        registry.register("admission_refused", "Calls refused by a limit", self.refused.clone());
-        registry.register("sip_dropped", "SIP input dropped without an answer", self.dropped.clone());
-        registry.register("trunk_up", "Whether the last INVITE to the trunk got a response", self.trunk_up.clone());
+        registry.register("admission_refused", "Calls refused at the door, by reason", self.refused.clone());
         registry.register("target_up", "Whether the last INVITE to the target got a response", self.target_up.clone());
         registry.register_collector(Box::new(self.shards.clone()));
     }

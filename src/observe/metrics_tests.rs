@@ -42,10 +42,8 @@ fn the_page_has_the_promised_names() {
     metrics.rtp_packets(Leg::A, Direction::In, 7);
     metrics.webhook_request("daily", "accepted");
     metrics.admission_refused("trunk_full");
-    metrics.sip_dropped("unparsable");
-    metrics.sip_message(Direction::Out, MessageKind::response(486));
-    metrics.target_reach("daily", Reach::Responded);
-    metrics.trunk_reach("pbx", Reach::Silent);
+    metrics.sip_message(Direction::Out, b"SIP/2.0 486 Busy Here\r\n\r\n");
+    metrics.sip_message(Direction::In, b"\r\n\r\n");
     let page = metrics.encode();
     for line in [
         r#"trunkline_calls_started_total{trunk="pbx",target="daily"} 1"#,
@@ -60,11 +58,9 @@ fn the_page_has_the_promised_names() {
         r#"trunkline_rtp_packets_total{leg="b",direction="out"} 0"#,
         r#"trunkline_webhook_requests_total{source="daily",result="accepted"} 1"#,
         r#"trunkline_admission_refused_total{reason="trunk_full"} 1"#,
-        r#"trunkline_sip_dropped_total{reason="unparsable"} 1"#,
         r#"trunkline_sip_messages_total{direction="out",message="4xx"} 1"#,
         r#"trunkline_sip_messages_total{direction="in",message="INVITE"} 0"#,
         r#"trunkline_target_up{target="daily"} 1"#,
-        r#"trunkline_trunk_up{trunk="pbx"} 0"#,
         "trunkline_calls_active 0",
         "trunkline_media_ports_in_use 0",
         "trunkline_sip_dialogs 0",
@@ -73,6 +69,21 @@ fn the_page_has_the_promised_names() {
         has(&page, line);
     }
     assert!(page.ends_with("# EOF\n"));
+}
+
+#[test]
+fn a_target_is_up_or_down_as_the_last_call_that_showed_it() {
+    let metrics = Metrics::new();
+    metrics.call_finished(&record(Some("daily"), None, Cause::TargetUnreachable));
+    has(&metrics.encode(), r#"trunkline_target_up{target="daily"} 0"#);
+    metrics.call_finished(&record(Some("daily"), None, Cause::TargetBusy));
+    has(&metrics.encode(), r#"trunkline_target_up{target="daily"} 1"#);
+    metrics.call_finished(&record(Some("daily"), None, Cause::TargetTransport));
+    metrics.call_finished(&record(Some("daily"), None, Cause::CallerCancelled));
+    metrics.call_finished(&record(Some("daily"), None, Cause::TargetFull));
+    has(&metrics.encode(), r#"trunkline_target_up{target="daily"} 0"#);
+    metrics.call_finished(&record(Some("daily"), Some(80), Cause::CallerHungUp));
+    has(&metrics.encode(), r#"trunkline_target_up{target="daily"} 1"#);
 }
 
 #[test]

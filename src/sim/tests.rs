@@ -1,3 +1,5 @@
+//! The simulators against each other, with a companion in miniature between them.
+
 use super::bot::{Bot, BotMisbehaviour, BotOptions};
 use super::companion_for_tests::Companion;
 use super::daily::{Daily, DailyOptions, Misbehaviour, RestFault, Stage, WebhookFault};

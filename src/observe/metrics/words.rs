@@ -38,7 +38,7 @@ pub enum CallResult {
     Failed,
 }
 
-/// What the last INVITE to a peer showed.
+/// What the last call to a target showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// It responded, with whatever.
@@ -128,6 +128,18 @@ impl MessageKind {
         }
     }
 
+    /// What the bytes of a message start like; `None` if nothing is there (a keep-alive).
+    #[must_use]
+    pub fn of(message: &[u8]) -> Option<Self> {
+        let message = message.trim_ascii_start();
+        let word = message.split(|byte| *byte == b' ').next().filter(|word| !word.is_empty())?;
+        if word != b"SIP/2.0" {
+            return Some(Self::request(std::str::from_utf8(word).unwrap_or_default()));
+        }
+        let status = message.get(word.len() + 1..word.len() + 4).and_then(|digits| std::str::from_utf8(digits).ok());
+        Some(Self::response(status.and_then(|digits| digits.parse().ok()).unwrap_or_default()))
+    }
+
     /// The label value.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -176,6 +188,31 @@ impl CallResult {
 // === impl Reach ===
 
 impl Reach {
+    /// What a finished call showed of its target; `None` if nothing (the caller gave up, a limit refused it).
+    #[must_use]
+    pub fn shown_by(record: &CallRecord) -> Option<Self> {
+        if record.answered_ms.is_some() {
+            return Some(Self::Responded);
+        }
+        match record.termination.as_ref()?.cause {
+            Cause::TargetUnreachable | Cause::TargetTransport => Some(Self::Silent),
+            Cause::NoAnswer
+            | Cause::TargetBusy
+            | Cause::TargetDeclined
+            | Cause::TargetForbidden
+            | Cause::TargetWantsAuth
+            | Cause::TargetNotFound
+            | Cause::TargetUnavailable
+            | Cause::TargetFailed
+            | Cause::TargetOverloaded
+            | Cause::TargetMedia
+            | Cause::TargetRedirected
+            | Cause::TargetBadAnswer
+            | Cause::TargetRefused => Some(Self::Responded),
+            _ => None,
+        }
+    }
+
     /// The value of the gauge.
     #[must_use]
     pub const fn gauge(self) -> i64 {
@@ -197,6 +234,16 @@ mod tests {
         assert_eq!(MessageKind::request("FROB").as_str(), "other");
         assert_eq!(MessageKind::request("invite").as_str(), "other");
         assert_eq!(MessageKind::request("4xx").as_str(), "other");
+    }
+
+    #[test]
+    fn the_first_bytes_of_a_message_tell_its_kind() {
+        let kind = |bytes: &[u8]| MessageKind::of(bytes).map(MessageKind::as_str);
+        assert_eq!(kind(b"INVITE sip:a@192.0.2.1 SIP/2.0\r\n"), Some("INVITE"));
+        assert_eq!(kind(b"\r\nSIP/2.0 486 Busy Here\r\n"), Some("4xx"));
+        assert_eq!(kind(b"SIP/2.0 "), Some("other"));
+        assert_eq!(kind(b"\xff\xfe\x00"), Some("other"));
+        assert_eq!(kind(b"\r\n\r\n"), None);
     }
 
     #[test]

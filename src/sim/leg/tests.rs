@@ -1,3 +1,5 @@
+//! One leg of a simulator against a scripted peer.
+
 use super::*;
 use crate::clock;
 use std::time::Duration;
