@@ -125,12 +125,12 @@ impl Webhooks {
     }
 
     async fn reported_ready(&self, room: String, headers: &HeaderMap, body: &[u8]) -> Verdict {
-        let unauthorised = |detail: &str| ("unauthorised", Problem::plain(StatusCode::UNAUTHORIZED, detail));
-        let token = bearer(headers).ok_or_else(|| unauthorised("the ready token is missing"))?;
+        let unauthorized = |detail: &str| ("unauthorized", Problem::plain(StatusCode::UNAUTHORIZED, detail));
+        let token = bearer(headers).ok_or_else(|| unauthorized("the ready token is missing"))?;
         let endpoint = endpoint(body).map_err(bad_request)?;
         match self.companion.ready(room, token, endpoint).await {
             ReadyVerdict::Accepted => Ok("accepted"),
-            ReadyVerdict::WrongToken => Err(unauthorised("the ready token is not this room's")),
+            ReadyVerdict::WrongToken => Err(unauthorized("the ready token is not this room's")),
             ReadyVerdict::UnknownRoom => {
                 Err(("unknown_room", Problem::plain(StatusCode::NOT_FOUND, "no held call waits for this room")))
             }
@@ -147,7 +147,7 @@ impl Webhooks {
         verifier.verify(headers, body, clock::wall()).map_err(|distrust| {
             // The reason is for whoever runs the gateway; the sender learns only that it was refused.
             tracing::warn!(source, %distrust, "a webhook was refused");
-            ("unauthorised", Problem::plain(StatusCode::UNAUTHORIZED, "the signature is missing, stale or wrong"))
+            ("unauthorized", Problem::plain(StatusCode::UNAUTHORIZED, "the signature is missing, stale or wrong"))
         })
     }
 

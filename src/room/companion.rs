@@ -217,13 +217,14 @@ impl Companion {
 
     /// When [`expire`](Self::expire) is due.
     pub fn next_timeout(&mut self) -> Option<Instant> {
-        self.timers.next()
+        self.timers.due()
     }
 
     /// Fires what is due.
     pub fn expire(&mut self, now: Instant) {
         while let Some((key, due)) = self.timers.expired(now) {
             match due {
+                Due::Call(call, Timer::Linger) => self.end(now, &call),
                 Due::Call(call, timer) => {
                     if let Some(entry) = self.calls.get_mut(&call) {
                         entry.timers.retain(|(_, armed)| *armed != key);

@@ -4,11 +4,13 @@
 //! table under a virtual clock. The one promise that all of it serves: `pinlessCallUpdate` is sent only after ready,
 //! only while the caller is there, and never again once a try may have worked.
 
-use super::daily::rest::{self, BotStart};
+mod stage;
+mod tries;
+
 use super::daily::webhook::DialIn;
-use super::request::{Failure, FailureKind, Operation, Product, Reply, Request, Room, StartBot};
-use super::retry::{self, TRIES_AFTER_404, TRIES_IN_A_STAGE, Verdict};
-use super::{Evidence, Instruction, Settings};
+use super::request::{Product, Reply, Request, Room};
+use super::retry::TRIES_IN_A_STAGE;
+use super::{Instruction, Settings};
 use crate::clock::Entropy;
 use crate::config::room::RoomPlan;
 use crate::config::value::Secret;
@@ -18,53 +20,17 @@ use crate::record::{CallFacts, Lane, Step};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use stage::{Stage, Timer};
+
 /// Nobody rings for so long; the SIP side's `ring_timeout` comes first. Only keeps a forgotten call from staying.
 pub const UNANSWERED: Duration = Duration::from_secs(300);
 
+/// A call that was given up is remembered for so long at most, so that a webhook which comes too late is told apart from
+/// one that is nobody's. The report of its end normally comes first.
+pub const LINGER: Duration = Duration::from_secs(120);
+
 /// What others can make us write into one call's ladder.
 const MOST_NOTES: u32 = 50;
-
-/// Where a held call stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// Daily's webhook is due.
-    Webhook,
-    /// The room is being made or looked up.
-    Room,
-    /// The token is being made.
-    Token,
-    /// The bot is being started.
-    Bot,
-    /// Ready is due.
-    Ready,
-    /// The caller is being connected.
-    Update,
-    /// The caller was connected.
-    Connected,
-    /// Given up or ended: nothing may happen any more.
-    Over,
-}
-
-/// The waits of a held call. One deadline runs at a time, and `Retry` beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Timer {
-    /// Daily neither answered nor announced the call ([`UNANSWERED`]).
-    Unanswered,
-    /// The webhook after the answer (`webhook_timeout` of `[daily]`).
-    Webhook,
-    /// The room, all tries (`rest_timeout` times [`TRIES_IN_A_STAGE`]).
-    Room,
-    /// The token, all tries (likewise).
-    Token,
-    /// The bot's start, all tries (`timeout` of `bot`).
-    Bot,
-    /// Ready (`ready_timeout` of the plan).
-    Ready,
-    /// The update, all tries (as the room).
-    Update,
-    /// The wait before the next try ([`retry::wait`]).
-    Retry,
-}
 
 /// What a held call is told.
 #[derive(Debug, Clone)]
@@ -167,63 +133,6 @@ pub struct Held {
     room: Room,
     token: Option<Secret>,
     ready: Option<Ready>,
-}
-
-// === impl Stage ===
-
-impl Stage {
-    /// Metric label and stage of the decision record.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Webhook => "webhook",
-            Self::Room => "room",
-            Self::Token => "token",
-            Self::Bot => "bot",
-            Self::Ready => "ready",
-            Self::Update => "update",
-            Self::Connected => "connected",
-            Self::Over => "over",
-        }
-    }
-
-    /// Its deadline.
-    #[must_use]
-    pub const fn timer(self) -> Option<Timer> {
-        match self {
-            Self::Webhook => Some(Timer::Webhook),
-            Self::Room => Some(Timer::Room),
-            Self::Token => Some(Timer::Token),
-            Self::Bot => Some(Timer::Bot),
-            Self::Ready => Some(Timer::Ready),
-            Self::Update => Some(Timer::Update),
-            Self::Connected | Self::Over => None,
-        }
-    }
-
-    /// What it asks of the outside.
-    const fn operation(self) -> Option<Operation> {
-        match self {
-            Self::Room => Some(Operation::Room),
-            Self::Token => Some(Operation::Token),
-            Self::Bot => Some(Operation::Bot),
-            Self::Update => Some(Operation::Update),
-            Self::Webhook | Self::Ready | Self::Connected | Self::Over => None,
-        }
-    }
-
-    /// What a call dies of in it.
-    const fn cause(self) -> Cause {
-        match self {
-            Self::Webhook => Cause::WebhookMissing,
-            Self::Room => Cause::RoomFailed,
-            Self::Token => Cause::TokenFailed,
-            Self::Bot => Cause::BotFailed,
-            Self::Ready => Cause::BotNotReady,
-            Self::Update => Cause::UpdateFailed,
-            Self::Connected | Self::Over => Cause::Internal,
-        }
-    }
 }
 
 // === impl Held ===
@@ -527,6 +436,7 @@ impl Held {
         let termination = Termination::with_detail(cause, detail);
         self.decide(self.stage.name(), termination.text(), out);
         self.ended(now, out);
+        out.push(Effect::Arm(Timer::Linger, now + LINGER));
         out.push(Effect::Instruct(Instruction::Failed { termination, on_failure: self.plan.on_failure }));
     }
 
@@ -538,110 +448,6 @@ impl Held {
             Stage::Ready => Some(self.plan.ready_timeout.get()),
             Stage::Connected | Stage::Over => None,
         }
-    }
-
-    // --- requests and their failures
-
-    fn try_once(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        let Some(request) = self.request(now) else { return };
-        self.tries += 1;
-        let detail = match (self.tries, request.detail()) {
-            (1, detail) => detail,
-            (tries, Some(detail)) => Some(format!("{detail}, try {tries}")),
-            (tries, None) => Some(format!("try {tries}")),
-        };
-        self.happened(Lane::Trunkline, request.operation().lane(), request.line(), detail, out);
-        out.push(Effect::Request(request));
-    }
-
-    fn request(&self, now: Instant) -> Option<Request> {
-        let name = self.names.room.clone();
-        match self.stage {
-            Stage::Room if self.errand == Errand::Create => {
-                let shown = self.facts.caller_name.as_deref().filter(|shown| !shown.trim().is_empty());
-                let display_name = shown.unwrap_or(&self.facts.caller).to_owned();
-                Some(Request::CreateRoom { name, display_name, plan: Arc::clone(&self.plan) })
-            }
-            Stage::Room => Some(Request::FetchRoom { name }),
-            Stage::Token => {
-                let expires = self.plan.create.clone().unwrap_or_default().expires.get();
-                Some(Request::CreateToken { room: name, expires })
-            }
-            Stage::Bot => self.bot_start(now),
-            Stage::Update => {
-                let dial_in = self.dial_in.as_ref()?;
-                Some(Request::Update {
-                    call_id: dial_in.call_id.clone(),
-                    call_domain: dial_in.call_domain.clone(),
-                    sip_uri: self.endpoint()?,
-                })
-            }
-            Stage::Webhook | Stage::Ready | Stage::Connected | Stage::Over => None,
-        }
-    }
-
-    fn bot_start(&self, now: Instant) -> Option<Request> {
-        let bot = self.plan.bot.as_ref()?;
-        let ready_url = format!("{}/rooms/{}/ready", self.settings.public_url, rest::path_segment(&self.names.room));
-        let empty = DialIn::default();
-        let body = BotStart {
-            facts: &self.facts,
-            // None only while the call moves to another target; the bot learns the numbers from `caller`, `called`.
-            dial_in: self.dial_in.as_ref().unwrap_or(&empty),
-            room: &self.room,
-            token: self.token.as_ref().map(Secret::expose).unwrap_or_default(),
-            ready_url: &ready_url,
-            ready_token: self.names.ready_token.expose(),
-            traceparent: &self.names.traceparent,
-            extra: &bot.body,
-        }
-        .body();
-        Some(Request::StartBot(Box::new(StartBot {
-            url: bot.start_url.clone(),
-            bearer: bot.token.clone(),
-            body,
-            timeout: self.deadline.saturating_duration_since(now),
-            call: self.facts.call_id.clone(),
-            traceparent: self.names.traceparent.clone(),
-        })))
-    }
-
-    fn failed_try(&mut self, now: Instant, failure: Failure, out: &mut Vec<Effect>) {
-        let Some(operation) = self.stage.operation() else { return };
-        let name_taken = operation == Operation::Room && matches!(failure.kind, FailureKind::Refused(400 | 409));
-        if name_taken && self.in_doubt && self.errand == Errand::Create {
-            self.errand = Errand::LookUp;
-            return self.try_once(now, out);
-        }
-        match retry::judge(operation, failure.kind) {
-            Verdict::Retry => self.try_later(now, failure, out),
-            Verdict::RetryInDoubt => {
-                self.in_doubt = true;
-                self.try_later(now, failure, out);
-            }
-            Verdict::RetryBriefly if self.tries < TRIES_AFTER_404 => self.try_later(now, failure, out),
-            Verdict::Doubt if self.settings.evidence == Evidence::Events && self.is_own_room() => {
-                let outcome = format!("{}: it may have worked, so dialin.connected is waited for", failure.text);
-                self.decide("update", outcome, out);
-                self.last_failure = Some(failure.text);
-            }
-            Verdict::Doubt => {
-                let detail = format!("{}; it may have worked, so it was not repeated", failure.text);
-                self.fail(now, Cause::UpdateFailed, detail, out);
-            }
-            Verdict::RetryBriefly | Verdict::Fail => self.fail(now, self.stage.cause(), failure.text, out),
-        }
-    }
-
-    fn try_later(&mut self, now: Instant, failure: Failure, out: &mut Vec<Effect>) {
-        let at = now + retry::wait(self.tries, &failure, &mut self.entropy);
-        if at >= self.deadline {
-            // The caller's time is better spent on the fallback than on waiting for a try that cannot come.
-            let detail = format!("{}; no time for another try", failure.text);
-            return self.fail(now, self.stage.cause(), detail, out);
-        }
-        self.last_failure = Some(failure.text);
-        out.push(Effect::Arm(Timer::Retry, at));
     }
 
     // --- small things

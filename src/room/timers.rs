@@ -47,7 +47,7 @@ impl<T> Timers<T> {
     }
 
     /// When the next one falls due.
-    pub fn next(&mut self) -> Option<Instant> {
+    pub fn due(&mut self) -> Option<Instant> {
         while let Some(Reverse((at, key))) = self.heap.peek() {
             if self.armed.contains_key(key) {
                 return Some(*at);
@@ -59,7 +59,7 @@ impl<T> Timers<T> {
 
     /// One that is due at `now`, earliest first.
     pub fn expired(&mut self, now: Instant) -> Option<(TimerKey, T)> {
-        while self.next().is_some_and(|at| at <= now) {
+        while self.due().is_some_and(|at| at <= now) {
             let Reverse((_, key)) = self.heap.pop()?;
             if let Some(what) = self.armed.remove(&key) {
                 return Some((key, what));
@@ -93,7 +93,7 @@ mod tests {
         timers.arm(start + Duration::from_secs(2), "late");
         timers.arm(start + Duration::from_secs(1), "first");
         timers.arm(start + Duration::from_secs(1), "second");
-        assert_eq!(timers.next(), Some(start + Duration::from_secs(1)));
+        assert_eq!(timers.due(), Some(start + Duration::from_secs(1)));
         assert!(timers.expired(start).is_none());
         let due = start + Duration::from_secs(5);
         let fired: Vec<_> = std::iter::from_fn(|| timers.expired(due)).map(|(_, what)| what).collect();
@@ -111,7 +111,7 @@ mod tests {
         }
         assert_eq!(timers.len(), 0);
         assert!(timers.heap.len() <= 64, "{} dead entries", timers.heap.len());
-        assert_eq!(timers.next(), None);
+        assert_eq!(timers.due(), None);
         assert!(timers.expired(start + Duration::from_secs(5_000)).is_none());
     }
 }

@@ -177,7 +177,7 @@ async fn whatever_has_a_call_id_needs_a_signature() {
         .header("x-pinless-signature", verify::sign(&Secret::new(PINLESS), "1717171717", body.as_bytes()).unwrap());
     assert_eq!(door.status(old.body(body.into()).unwrap()).await, 401, "an old one");
     assert_eq!(door.companion.census().await.remembered, 0);
-    assert_eq!(door.counted().await, [("dialin", "unauthorised"); 8]);
+    assert_eq!(door.counted().await, [("dialin", "unauthorized"); 8]);
 }
 
 #[tokio::test]
@@ -228,7 +228,7 @@ async fn events_are_believed_only_when_signed() {
     assert_eq!(door.status(event(body)).await, 200);
     assert_eq!(door.status(event(r#"{"type":"meeting.started","payload":{}}"#)).await, 200);
     let expected =
-        ["unauthorised", "unauthorised", "accepted", "duplicate", "ignored"].map(|result| ("events", result));
+        ["unauthorized", "unauthorized", "accepted", "duplicate", "ignored"].map(|result| ("events", result));
     let mut counted = door.counted().await;
     counted.sort_unstable();
     let mut expected = expected.to_vec();
@@ -258,7 +258,7 @@ async fn ready_needs_the_rooms_token() {
     assert_eq!(door.status(ready("elsewhere", "lobby-key", "")).await, 404);
     assert_eq!(door.status(ready("lobby", "lobby-key", "")).await, 200);
     let expected =
-        ["unknown_room", "unauthorised", "unauthorised", "unauthorised", "unauthorised", "unknown_room", "accepted"];
+        ["unknown_room", "unauthorized", "unauthorized", "unauthorized", "unauthorized", "unknown_room", "accepted"];
     assert_eq!(door.counted().await, expected.map(|result| ("ready", result)));
 }
 

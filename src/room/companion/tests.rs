@@ -224,6 +224,21 @@ fn a_call_that_was_given_up_has_no_room_any_more() {
 }
 
 #[test]
+fn a_call_that_was_given_up_is_forgotten_even_if_nobody_reports_its_end() {
+    let mut house = House::new(WITH_BOT);
+    let call = house.place(1);
+    house.pass(Duration::from_secs(15));
+    assert!(house.told.iter().any(|(_, told)| matches!(told, Instruction::Failed { .. })));
+    house.announce(&call, "c-1");
+    let too_late = |(_, told): &(CallId, Instruction)| match told {
+        Instruction::Happened { detail: Some(detail), .. } => detail.starts_with("too late"),
+        _ => false,
+    };
+    assert!(house.told.iter().any(too_late) && house.flights.is_empty());
+    assert!(house.is_empty());
+}
+
+#[test]
 fn callers_in_one_shared_room_are_served_in_their_order() {
     let mut house = House::new("[[room]]\nuse = 'lobby'\nready_token = 'lobby-key'\n");
     let calls: Vec<CallId> = (1..=3).map(|number| house.place(number)).collect();

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::config::room::OnFailure;
+use crate::room::Evidence;
 use crate::room::held::fixture::{self, WITH_BOT};
+use crate::room::request::{Failure, FailureKind, Operation};
+use crate::room::retry::TRIES_AFTER_404;
 
 const WITHOUT_BOT: &str = "[[room]]\n";
 const EXISTING: &str = "[[room]]\nuse = 'lobby'\n";
@@ -320,12 +323,54 @@ fn every_deadline_ends_the_call_with_its_own_cause() {
     type Approach = fn(&mut Line);
     let rows: [(Approach, Timer, u64, Cause); 7] = [
         (|_| {}, Timer::Unanswered, 300, Cause::WebhookMissing),
-        (|line| drop(line.feed(Input::Answered)), Timer::Webhook, 15, Cause::WebhookMissing),
-        (|line| drop(line.webhook()), Timer::Room, 15, Cause::RoomFailed),
-        (|line| drop(line.webhook().room()), Timer::Token, 15, Cause::TokenFailed),
-        (|line| drop(line.until_bot()), Timer::Bot, 10, Cause::BotFailed),
-        (|line| drop(line.until_bot().bot()), Timer::Ready, 20, Cause::BotNotReady),
-        (|line| drop(line.until_update()), Timer::Update, 15, Cause::UpdateFailed),
+        (
+            |line| {
+                line.feed(Input::Answered);
+            },
+            Timer::Webhook,
+            15,
+            Cause::WebhookMissing,
+        ),
+        (
+            |line| {
+                line.webhook();
+            },
+            Timer::Room,
+            15,
+            Cause::RoomFailed,
+        ),
+        (
+            |line| {
+                line.webhook().room();
+            },
+            Timer::Token,
+            15,
+            Cause::TokenFailed,
+        ),
+        (
+            |line| {
+                line.until_bot();
+            },
+            Timer::Bot,
+            10,
+            Cause::BotFailed,
+        ),
+        (
+            |line| {
+                line.until_bot().bot();
+            },
+            Timer::Ready,
+            20,
+            Cause::BotNotReady,
+        ),
+        (
+            |line| {
+                line.until_update();
+            },
+            Timer::Update,
+            15,
+            Cause::UpdateFailed,
+        ),
     ];
     for (approach, timer, seconds, cause) in rows {
         let mut line = Line::new(WITH_BOT);
@@ -337,7 +382,8 @@ fn every_deadline_ends_the_call_with_its_own_cause() {
         assert_eq!(found, cause);
         assert!(detail.contains(&format!("{seconds}s")), "{detail}");
         assert!(line.effects.iter().any(|effect| matches!(effect, Effect::CancelRequests)));
-        assert_eq!((line.held.stage(), line.armed.len()), (Stage::Over, 0), "{timer:?}");
+        let (stage, timers, _) = line.look();
+        assert_eq!((stage, timers), (Stage::Over, vec![Timer::Linger]), "{timer:?}");
     }
 }
 
@@ -495,7 +541,7 @@ fn a_404_is_retried_a_few_times_and_not_after_the_caller_left() {
     let mut line = Line::new(WITH_BOT);
     line.until_update().refused(Operation::Update, FailureKind::Refused(404)).requests();
     assert_eq!(line.feed(Input::LeftRoom).cause(), Some(Cause::UpdateFailed));
-    assert_eq!(line.look(), (Stage::Over, vec![], vec![]));
+    assert_eq!(line.look(), (Stage::Over, vec![Timer::Linger], vec![]));
 }
 
 #[test]
@@ -522,13 +568,27 @@ fn the_end_of_the_call_stops_everything_at_every_stage() {
     type Approach = fn(&mut Line);
     let approaches: [Approach; 8] = [
         |_| {},
-        |line| drop(line.feed(Input::Answered)),
-        |line| drop(line.webhook()),
-        |line| drop(line.webhook().room()),
-        |line| drop(line.until_bot()),
-        |line| drop(line.until_bot().bot()),
-        |line| drop(line.until_update()),
-        |line| drop(line.until_update().refused(Operation::Update, FailureKind::Refused(429))),
+        |line| {
+            line.feed(Input::Answered);
+        },
+        |line| {
+            line.webhook();
+        },
+        |line| {
+            line.webhook().room();
+        },
+        |line| {
+            line.until_bot();
+        },
+        |line| {
+            line.until_bot().bot();
+        },
+        |line| {
+            line.until_update();
+        },
+        |line| {
+            line.until_update().refused(Operation::Update, FailureKind::Refused(429));
+        },
     ];
     for (row, approach) in approaches.into_iter().enumerate() {
         let mut line = Line::new(WITH_BOT);

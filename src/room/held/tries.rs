@@ -1,0 +1,120 @@
+//! The requests of one held call: what each stage asks for, and what follows when it fails. Apart from the machine's
+//! moves, so that each fits on a few pages.
+
+use super::{Effect, Errand, Held, Stage, Timer};
+use crate::config::value::Secret;
+use crate::error::Cause;
+use crate::record::Lane;
+use crate::room::Evidence;
+use crate::room::daily::rest::{self, BotStart};
+use crate::room::daily::webhook::DialIn;
+use crate::room::request::{Failure, FailureKind, Operation, Request, StartBot};
+use crate::room::retry::{self, TRIES_AFTER_404, Verdict};
+use std::sync::Arc;
+use std::time::Instant;
+
+// === impl Held ===
+
+impl Held {
+    pub(super) fn try_once(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let Some(request) = self.request(now) else { return };
+        self.tries += 1;
+        let detail = match (self.tries, request.detail()) {
+            (1, detail) => detail,
+            (tries, Some(detail)) => Some(format!("{detail}, try {tries}")),
+            (tries, None) => Some(format!("try {tries}")),
+        };
+        self.happened(Lane::Trunkline, request.operation().lane(), request.line(), detail, out);
+        out.push(Effect::Request(request));
+    }
+
+    fn request(&self, now: Instant) -> Option<Request> {
+        let name = self.names.room.clone();
+        match self.stage {
+            Stage::Room if self.errand == Errand::Create => {
+                let shown = self.facts.caller_name.as_deref().filter(|shown| !shown.trim().is_empty());
+                let display_name = shown.unwrap_or(&self.facts.caller).to_owned();
+                Some(Request::CreateRoom { name, display_name, plan: Arc::clone(&self.plan) })
+            }
+            Stage::Room => Some(Request::FetchRoom { name }),
+            Stage::Token => {
+                let expires = self.plan.create.clone().unwrap_or_default().expires.get();
+                Some(Request::CreateToken { room: name, expires })
+            }
+            Stage::Bot => self.bot_start(now),
+            Stage::Update => {
+                let dial_in = self.dial_in.as_ref()?;
+                Some(Request::Update {
+                    call_id: dial_in.call_id.clone(),
+                    call_domain: dial_in.call_domain.clone(),
+                    sip_uri: self.endpoint()?,
+                })
+            }
+            Stage::Webhook | Stage::Ready | Stage::Connected | Stage::Over => None,
+        }
+    }
+
+    fn bot_start(&self, now: Instant) -> Option<Request> {
+        let bot = self.plan.bot.as_ref()?;
+        let ready_url = format!("{}/rooms/{}/ready", self.settings.public_url, rest::path_segment(&self.names.room));
+        let empty = DialIn::default();
+        let body = BotStart {
+            facts: &self.facts,
+            // None only while the call moves to another target; the bot learns the numbers from `caller`, `called`.
+            dial_in: self.dial_in.as_ref().unwrap_or(&empty),
+            room: &self.room,
+            token: self.token.as_ref().map(Secret::expose).unwrap_or_default(),
+            ready_url: &ready_url,
+            ready_token: self.names.ready_token.expose(),
+            traceparent: &self.names.traceparent,
+            extra: &bot.body,
+        }
+        .body();
+        Some(Request::StartBot(Box::new(StartBot {
+            url: bot.start_url.clone(),
+            bearer: bot.token.clone(),
+            body,
+            timeout: self.deadline.saturating_duration_since(now),
+            call: self.facts.call_id.clone(),
+            traceparent: self.names.traceparent.clone(),
+        })))
+    }
+
+    pub(super) fn failed_try(&mut self, now: Instant, failure: Failure, out: &mut Vec<Effect>) {
+        let Some(operation) = self.stage.operation() else { return };
+        let name_taken = operation == Operation::Room && matches!(failure.kind, FailureKind::Refused(400 | 409));
+        if name_taken && self.in_doubt && self.errand == Errand::Create {
+            self.errand = Errand::LookUp;
+            return self.try_once(now, out);
+        }
+        match retry::judge(operation, failure.kind) {
+            Verdict::Retry => self.try_later(now, failure, out),
+            Verdict::RetryInDoubt => {
+                self.in_doubt = true;
+                self.try_later(now, failure, out);
+            }
+            Verdict::RetryBriefly if self.tries < TRIES_AFTER_404 => self.try_later(now, failure, out),
+            Verdict::Doubt if self.settings.evidence == Evidence::Events && self.is_own_room() => {
+                let outcome = format!("{}: it may have worked, so dialin.connected is waited for", failure.text);
+                self.decide("update", outcome, out);
+                self.last_failure = Some(failure.text);
+            }
+            Verdict::Doubt => {
+                let detail = format!("{}; it may have worked, so it was not repeated", failure.text);
+                self.fail(now, Cause::UpdateFailed, detail, out);
+            }
+            Verdict::RetryBriefly | Verdict::Fail => self.fail(now, self.stage.cause(), failure.text, out),
+        }
+    }
+
+    fn try_later(&mut self, now: Instant, failure: Failure, out: &mut Vec<Effect>) {
+        let at = now + retry::wait(self.tries, &failure, &mut self.entropy);
+        if at >= self.deadline {
+            // The caller's time is better spent on the fallback than on waiting for a try that cannot come.
+            let detail = format!("{}; no time for another try", failure.text);
+            return self.fail(now, self.stage.cause(), detail, out);
+        }
+        self.last_failure = Some(failure.text);
+        out.push(Effect::Arm(Timer::Retry, at));
+    }
+}
