@@ -42,7 +42,8 @@ pub fn call_finished(record: &CallRecord) {
     tracing::info!(
         call = %record.call_id,
         trunk = record.trunk.as_deref().unwrap_or("none"),
-        target = record.target.as_deref().unwrap_or("none"),
+        // A field named `target` would hide the module's name in JSON lines.
+        to_target = record.target.as_deref().unwrap_or("none"),
         caller = record.caller.as_deref().map(|number| tracing::field::display(redact::number(number))),
         called = record.called.as_deref().map(|number| tracing::field::display(redact::number(number))),
         answered_ms = record.answered_ms,
@@ -148,7 +149,7 @@ mod tests {
         let text = logged(LogFormat::Json, "info", || call_finished(&record));
         let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
         assert_eq!(
-            (&line["reason"], &line["target"], &line["duration_ms"]),
+            (&line["reason"], &line["to_target"], &line["duration_ms"]),
             (&"no_route".into(), &"none".into(), &4.into())
         );
         assert_eq!(line["caller"], "+15*******23");
