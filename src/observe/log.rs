@@ -25,15 +25,23 @@ pub enum LogError {
     Started(#[from] TryInitError),
 }
 
-/// Starts the log of this process and sets whether it hides numbers.
+/// Keeps the log's writer alive; dropping it writes what is left.
+#[must_use = "the log ends when this is dropped"]
+pub struct LogGuard {
+    _writer: tracing_appender::non_blocking::WorkerGuard,
+}
+
+/// Starts the log of this process and sets whether it hides numbers. Lines are written by a thread of their own: a
+/// reader of stderr that stands still costs lines, never calls.
 ///
 /// # Errors
 /// An unreadable filter in the environment, or a log that was started before.
-pub fn start(section: &Observe) -> Result<(), LogError> {
+pub fn start(section: &Observe) -> Result<LogGuard, LogError> {
     redact::set(section.into());
     let filter = filter(std::env::var(FILTER_VARIABLE).ok().as_deref())?;
-    subscriber(section.log, filter, std::io::stderr).try_init()?;
-    Ok(())
+    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+    subscriber(section.log, filter, writer).try_init()?;
+    Ok(LogGuard { _writer: guard })
 }
 
 /// One line for a call that is over: what an operator greps for.
