@@ -54,8 +54,10 @@ impl Call {
         match self.route.fallback.clone() {
             Some(Fallback::Trunk(to)) => self.divert(desk, now, failure, &to),
             Some(Fallback::Status(status)) => {
-                let detail = status.reason.unwrap_or_else(|| failure.text());
-                let end = Termination { detail: Some(detail), status: Some(status.status), ..failure };
+                let words = status.reason.as_deref().unwrap_or_default();
+                let outcome = format!("refused with {} {words}", status.status).trim_end().to_owned();
+                self.journal.step(Step::Companion { stage: "fallback".to_owned(), outcome });
+                let end = Termination { status: Some(status.status), phrase: status.reason, ..failure };
                 self.end(desk, now, end, EndedBy::Gateway);
             }
             None => self.end(desk, now, failure, EndedBy::Gateway),

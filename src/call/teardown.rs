@@ -77,11 +77,13 @@ fn send_refusal(desk: &mut Desk, now: Instant, leg: LegId, termination: &Termina
     let _ = desk.endpoint.reject(now, leg, status, Some(&phrase(termination)), headers);
 }
 
-/// The reason phrase of a refusal: the standard one for a passed-on status, else what the catalogue says.
+/// The reason phrase of a refusal: what the fallback says, the standard one for a passed-on status, else what the
+/// catalogue says.
 fn phrase(termination: &Termination) -> String {
-    match termination.status.and_then(StatusCode::new) {
-        Some(status) => status.reason().to_owned(),
-        None => termination.cause.entry().text.to_owned(),
+    match (&termination.phrase, termination.status.and_then(StatusCode::new)) {
+        (Some(phrase), _) => phrase.clone(),
+        (None, Some(status)) => status.reason().to_owned(),
+        (None, None) => termination.cause.entry().text.to_owned(),
     }
 }
 
