@@ -13,10 +13,7 @@ use crate::media::{RelayCommand, Side};
 use crate::record::{CallState, Lane, Step};
 use crate::{identity, room};
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
-
-/// How long a fallback may ring: a person has to reach the telephone.
-const FALLBACK_RING: Duration = Duration::from_secs(60);
+use std::time::Instant;
 
 impl Call {
     /// A target failed before the caller was answered: the route's next one if the failure allows, else the fallback.
@@ -106,7 +103,7 @@ impl Call {
             headers: vec![(Cow::Borrowed("x-trunkline-call"), self.id.to_string())],
             takes: trunk.config.codecs.clone(),
             formats,
-            ring: FALLBACK_RING,
+            ring: to.ring_timeout.get(),
             to_lane: Lane::Pbx,
         };
         self.send_invite(desk, now, outgoing);
