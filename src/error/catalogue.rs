@@ -183,6 +183,8 @@ pub struct Termination {
     pub status: Option<u16>,
     /// The status that the far side gave, if it gave one.
     pub heard: Option<u16>,
+    /// The reason phrase to send instead of the standard one (a configured fallback).
+    pub phrase: Option<String>,
 }
 
 // === impl Termination ===
@@ -191,13 +193,13 @@ impl Termination {
     /// An end without particulars.
     #[must_use]
     pub const fn new(cause: Cause) -> Self {
-        Self { cause, detail: None, status: None, heard: None }
+        Self { cause, detail: None, status: None, heard: None, phrase: None }
     }
 
     /// With particulars.
     #[must_use]
     pub fn with_detail(cause: Cause, detail: impl Into<String>) -> Self {
-        Self { cause, detail: Some(detail.into()), status: None, heard: None }
+        Self { detail: Some(detail.into()), ..Self::new(cause) }
     }
 
     /// The end that a final response of the target (300..=699) means.
@@ -220,7 +222,7 @@ impl Termination {
         // credentials and hop-by-hop repairs (407, 420, 421, 422, 494) mean nothing to the PBX.
         let passed = matches!(status, 400 | 403..=406 | 408..=419 | 423..=493 | 495..=699);
         let detail = format!("{status} {reason}").trim_end().to_owned();
-        Self { cause, detail: Some(detail), status: passed.then_some(status), heard: Some(status) }
+        Self { cause, detail: Some(detail), status: passed.then_some(status), heard: Some(status), phrase: None }
     }
 
     /// Status towards the PBX while its INVITE is unanswered.
@@ -243,7 +245,8 @@ impl Termination {
     #[must_use]
     pub fn reason_header(&self) -> String {
         let entry = self.cause.entry();
-        let text = self.text().replace(['"', '\\'], "'").replace(|c: char| c.is_control(), " ");
+        let text = self.phrase.clone().unwrap_or_else(|| self.text());
+        let text = text.replace(['"', '\\'], "'").replace(|c: char| c.is_control(), " ");
         if self.sip_status() < 300 {
             return format!("Q.850;cause={};text=\"{text}\"", entry.q850);
         }
