@@ -62,12 +62,16 @@ pub enum Command {
     FallbackFailed,
     /// Leg A is up: the session is complete.
     Complete,
+    /// Take the answer that the ACK of a caller without offer brings.
+    TakeAnswer,
     /// Offer the peer's change to the other leg.
     PassReinvite,
     /// Take over what the other leg answered.
     PassReinviteAnswer,
     /// Tell the initiator that the other leg refused its change.
     PassReinviteRefusal,
+    /// The initiator takes its change back: it is taken back from the other leg too.
+    WithdrawChange,
     /// Two changes at the same time: 491 (RFC 3261 §14.2).
     RefuseGlare,
     /// End the call: its caller cancelled.
@@ -95,7 +99,8 @@ pub const fn react(state: State, side: Side, happened: Happened) -> &'static [Co
         // --- leg B is being called, leg A waits
         (S::Calling, B, H::Progress) => &[C::PassProgress],
         (S::Calling, B, H::Answered) => &[C::PassAnswer],
-        (S::Calling, B, H::Refused | H::Unanswered) => &[C::NextTarget],
+        // A BYE of the callee has overtaken its answer, or stands for a refusal: it does not want the call.
+        (S::Calling, B, H::Refused | H::Unanswered | H::HungUp) => &[C::NextTarget],
         (S::Calling, A, H::Cancelled) => &[C::EndCancelled],
         // A BYE instead of a CANCEL is legal on an early dialog (RFC 3261 §15).
         (S::Calling, A, H::HungUp) => &[C::EndCancelled],
@@ -106,10 +111,11 @@ pub const fn react(state: State, side: Side, happened: Happened) -> &'static [Co
         (S::Up, _, H::Reinvited) => &[C::PassReinvite],
         (S::Up, _, H::ReinviteAnswered) => &[C::PassReinviteAnswer],
         (S::Up, _, H::ReinviteRefused) => &[C::PassReinviteRefusal],
+        (S::Up, _, H::Cancelled) => &[C::WithdrawChange],
         // --- the fallback is being called while the caller stays on the line
         (S::Diverting, B, H::Answered) => &[C::JoinFallback],
-        (S::Diverting, B, H::Refused | H::Unanswered) => &[C::FallbackFailed],
-        (S::Diverting, A, H::Acknowledged) => &[C::FinishExchange],
+        (S::Diverting, B, H::Refused | H::Unanswered | H::HungUp) => &[C::FallbackFailed],
+        (S::Diverting, A, H::Acknowledged) => &[C::TakeAnswer, C::FinishExchange],
         // --- the same in every live state
         (S::Answering | S::Up | S::Diverting, _, H::Unacknowledged) => &[C::EndUnacknowledged],
         (S::Answering | S::Up | S::Diverting, _, H::HungUp) => &[C::EndHungUp],
@@ -149,6 +155,7 @@ mod tests {
             (S::Calling, B, H::Answered, &[C::PassAnswer]),
             (S::Calling, B, H::Refused, &[C::NextTarget]),
             (S::Calling, B, H::Unanswered, &[C::NextTarget]),
+            (S::Calling, B, H::HungUp, &[C::NextTarget]),
             (S::Calling, A, H::Cancelled, &[C::EndCancelled]),
             (S::Calling, A, H::HungUp, &[C::EndCancelled]),
             (S::Calling, A, H::Reinvited, &[C::RefuseGlare]),
@@ -163,6 +170,8 @@ mod tests {
             (S::Up, B, H::Reinvited, &[C::PassReinvite]),
             (S::Up, B, H::ReinviteAnswered, &[C::PassReinviteAnswer]),
             (S::Up, A, H::ReinviteRefused, &[C::PassReinviteRefusal]),
+            (S::Up, A, H::Cancelled, &[C::WithdrawChange]),
+            (S::Up, B, H::Cancelled, &[C::WithdrawChange]),
             (S::Up, A, H::DialogLost, &[C::EndDialogLost]),
             (S::Up, A, H::HungUp, &[C::EndHungUp]),
             (S::Up, B, H::HungUp, &[C::EndHungUp]),
@@ -173,8 +182,9 @@ mod tests {
             (S::Diverting, B, H::Answered, &[C::JoinFallback]),
             (S::Diverting, B, H::Refused, &[C::FallbackFailed]),
             (S::Diverting, B, H::Unanswered, &[C::FallbackFailed]),
+            (S::Diverting, B, H::HungUp, &[C::FallbackFailed]),
             (S::Diverting, A, H::HungUp, &[C::EndHungUp]),
-            (S::Diverting, A, H::Acknowledged, &[C::FinishExchange]),
+            (S::Diverting, A, H::Acknowledged, &[C::TakeAnswer, C::FinishExchange]),
             (S::Diverting, A, H::Reinvited, &[C::RefuseGlare]),
             (S::Diverting, A, H::Unacknowledged, &[C::EndUnacknowledged]),
             (S::Ending, B, H::Answered, &[C::AcknowledgeOnly]),
@@ -205,7 +215,7 @@ mod tests {
         for state in STATES.into_iter().filter(|state| *state != S::Ending) {
             assert_eq!(react(state, A, H::HungUp).len(), 1, "{state:?}");
         }
-        for state in [S::Answering, S::Up, S::Diverting] {
+        for state in [S::Answering, S::Up] {
             assert_eq!(react(state, B, H::HungUp), &[C::EndHungUp], "{state:?}");
         }
     }

@@ -23,7 +23,6 @@ impl Call {
         if let Some(b) = self.b.take() {
             self.released.push(b.id);
         }
-        self.leave_companion(desk);
         let position = match &self.attempt {
             Attempt::Fallback { after } => {
                 let detail = format!("{failure}; tried after: {after}");
@@ -71,7 +70,14 @@ impl Call {
             self.end(desk, now, Termination::with_detail(Cause::FallbackFailed, detail), EndedBy::Gateway);
             return;
         };
+        self.drop_exchange(desk, now);
         self.abandon_b(desk, now, &failure);
+        if self.parting.is_none()
+            && let Some(relay) = &self.relay
+        {
+            // Nothing of the old leg plays on: its early media, or what it sends after its BYE, is nobody's.
+            relay.command(RelayCommand::Reset(Side::B));
+        }
         self.leave_companion(desk);
         self.target_slot = None;
         let formats = match self.formats_for(trunk.config.codecs.as_deref()) {
@@ -144,7 +150,7 @@ impl Call {
     }
 
     /// Tells the companion that this call is no longer its business.
-    fn leave_companion(&mut self, desk: &mut Desk) {
+    pub fn leave_companion(&mut self, desk: &mut Desk) {
         if self.hold == Hold::Waiting {
             desk.outputs.push_back(Output::Report(room::Report::Ended(self.id.clone())));
         }

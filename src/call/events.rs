@@ -125,6 +125,10 @@ impl Call {
                 self.abandon_b(desk, now, &termination);
                 self.next_target(desk, now, termination);
             }
+            CallTimer::Exchange => {
+                self.exchange_timer = None;
+                self.give_up_exchange(desk, now);
+            }
             CallTimer::Hard => {
                 self.hard_timer = None;
                 self.end(desk, now, Termination::new(Cause::TooLong), EndedBy::Gateway);
@@ -167,9 +171,13 @@ impl Call {
             Instruction::Decided(step) => self.journal.step(step),
             Instruction::Happened { from, to, what, detail } => self.journal.moment(now, from, to, what, detail),
             Instruction::Named(facts) => self.journal.record_mut().daily = Some(facts),
+            // Said before the companion heard that the call is no longer its own.
+            Instruction::Connected | Instruction::Failed { .. } if self.hold != Hold::Waiting => {}
             Instruction::Connected => {
                 self.hold = Hold::Over;
-                self.journal.record_mut().state = CallState::Connected;
+                if self.answered() {
+                    self.journal.record_mut().state = CallState::Connected;
+                }
             }
             Instruction::Failed { termination, on_failure } => {
                 self.journal.step(Step::Companion { stage: "fallback".to_owned(), outcome: termination.text() });

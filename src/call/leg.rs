@@ -16,6 +16,8 @@ pub struct Leg {
     pub origin: Origin,
     /// The peer's session description, the last one that holds.
     pub remote: Option<Description>,
+    /// What our INVITE offered: an early answer and the final one each choose from it (RFC 3261 §13.2.1, forks).
+    pub offered: Vec<Format>,
     /// The formats as we described them: the payload types that the peer sends to us.
     pub formats: Vec<Format>,
     /// The formats as the peer described them: the payload types that we send to it. An answerer may number a codec
@@ -53,6 +55,7 @@ impl Leg {
             phase,
             origin: Origin::new(session),
             remote: None,
+            offered: Vec::new(),
             formats: Vec::new(),
             theirs: Vec::new(),
             takes: None,

@@ -5,6 +5,7 @@ pub mod bridge;
 mod commands;
 mod divert;
 mod events;
+mod exchange;
 pub mod journal;
 pub mod leg;
 mod negotiation;
@@ -16,3 +17,6 @@ mod teardown;
 
 pub use policy::Policy;
 pub use shard::{Output, Shard, ShardSettings};
+
+#[cfg(test)]
+mod tests;

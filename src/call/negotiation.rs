@@ -107,7 +107,7 @@ impl Call {
         if let Err(why) = answer.usable_audio() {
             return Err(Termination::with_detail(Cause::TargetBadAnswer, why.to_string()));
         }
-        let Some((formats, theirs)) = settle(&b.formats, &answer) else {
+        let Some((formats, theirs)) = settle(&b.offered, &answer) else {
             return Err(Termination::with_detail(Cause::TargetBadAnswer, "the answer has no codec of the offer"));
         };
         b.formats = formats;

@@ -153,6 +153,7 @@ fn place(
         numbers: decided.numbers,
         request: arrival.request,
         ring_timer: None,
+        exchange_timer: None,
         hard_timer: Some(desk.timers.insert(hard, (key, CallTimer::Hard))),
         journal,
         trunk_slot: Some(decided.slot),
@@ -209,11 +210,13 @@ impl Call {
         self.target_slot = Some(slot);
         desk.metrics.call_started(&self.trunk.config.name, &target.name);
         self.send_invite(desk, now, outgoing);
-        self.hold = Hold::None;
         if target.kind == TargetKind::Daily {
+            // After another target of Daily's it is the same held call: its room and its bot stay.
             self.hold = Hold::Waiting;
             let facts = self.facts(target);
             desk.outputs.push_back(Output::Report(room::Report::Placed(facts)));
+        } else {
+            self.leave_companion(desk);
         }
         Ok(())
     }
@@ -221,6 +224,7 @@ impl Call {
     /// Sends leg B's INVITE and arms its ring timer.
     pub fn send_invite(&mut self, desk: &mut Desk, now: Instant, outgoing: Outgoing) {
         let mut leg = Leg::new(LegId(0), Phase::Outgoing, desk.entropy.next_u64() >> 1);
+        leg.offered.clone_from(&outgoing.formats);
         leg.formats = outgoing.formats;
         leg.takes = outgoing.takes;
         leg.signalling = match &outgoing.hop.address {

@@ -48,6 +48,7 @@ pub(super) struct Call {
     pub offerless: bool,
     pub ring_timer: Option<TimerKey>,
     pub hard_timer: Option<TimerKey>,
+    pub exchange_timer: Option<TimerKey>,
     pub journal: Journal,
     /// Held while the call lives: the trunk's slot and the target's.
     pub trunk_slot: Option<Slot>,
@@ -83,8 +84,20 @@ pub(super) struct Exchange {
     pub offered: Option<Description>,
     /// The formats that the other leg was offered for it.
     pub proposed: Vec<crate::sdp::Format>,
-    /// The other side answered, the initiator's ACK is awaited.
-    pub answered: bool,
+    pub stage: ExchangeStage,
+}
+
+/// How far a change of the session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ExchangeStage {
+    /// The other leg's answer is awaited.
+    Offered,
+    /// The other leg answered, the initiator's ACK is awaited.
+    Answered,
+    /// The initiator has its final response; the other leg is asked to forget the change, and may take it yet.
+    Withdrawn,
+    /// The other leg took a withdrawn change and is offered the old session again.
+    Restoring,
 }
 
 /// A named wait of a call.
@@ -92,6 +105,8 @@ pub(super) struct Exchange {
 pub(super) enum CallTimer {
     /// Leg B may ring no longer (`ring_timeout`).
     Ring,
+    /// The other leg may take no longer over a change of the session (64*T1).
+    Exchange,
     /// The call may last no longer (`max_duration`).
     Hard,
 }

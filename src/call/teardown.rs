@@ -44,22 +44,17 @@ impl EndedBy {
 
 /// Refuses an INVITE that never became a call.
 pub(super) fn refuse(desk: &mut Desk, now: Instant, leg: LegId, mut journal: Journal, termination: &Termination) {
-    send_refusal(desk, now, leg, termination);
+    let sent = send_refusal(desk, now, leg, termination);
     note_end(&mut journal, now, termination, EndedBy::Gateway);
-    journal.moment(
-        now,
-        Lane::Trunkline,
-        Lane::Pbx,
-        format!("{} {}", termination.sip_status(), phrase(termination)),
-        Some(termination.cause.entry().code.to_owned()),
-    );
+    journal.moment(now, Lane::Trunkline, Lane::Pbx, sent, Some(termination.cause.entry().code.to_owned()));
     let record = journal.finish();
     desk.metrics.admission_refused(termination.cause.entry().code);
     desk.metrics.call_finished(&record);
     desk.outputs.push_back(Output::Finished(record));
 }
 
-fn send_refusal(desk: &mut Desk, now: Instant, leg: LegId, termination: &Termination) {
+/// Refuses the pending INVITE of a leg; gives back status and phrase, for the record.
+fn send_refusal(desk: &mut Desk, now: Instant, leg: LegId, termination: &Termination) -> String {
     // An ordinary end (an operator's, say) before the answer is a refusal all the same.
     let status = match termination.sip_status() {
         0..400 => StatusCode::DECLINE,
@@ -74,16 +69,17 @@ fn send_refusal(desk: &mut Desk, now: Instant, leg: LegId, termination: &Termina
         _ => {}
     }
     // The leg may be gone already (its CANCEL crossed this); then there is nobody left to tell.
-    let _ = desk.endpoint.reject(now, leg, status, Some(&phrase(termination)), headers);
+    let phrase = phrase(termination);
+    let _ = desk.endpoint.reject(now, leg, status, Some(phrase), headers);
+    format!("{} {phrase}", status.get())
 }
 
-/// The reason phrase of a refusal: what the fallback says, the standard one for a passed-on status, else what the
-/// catalogue says.
-fn phrase(termination: &Termination) -> String {
+/// The reason phrase of a refusal: the configured one, the standard one for a passed-on status, else the catalogue's.
+fn phrase(termination: &Termination) -> &str {
     match (&termination.phrase, termination.status.and_then(StatusCode::new)) {
-        (Some(phrase), _) => phrase.clone(),
-        (None, Some(status)) => status.reason().to_owned(),
-        (None, None) => termination.cause.entry().text.to_owned(),
+        (Some(phrase), _) => phrase,
+        (None, Some(status)) => status.reason(),
+        (None, None) => termination.cause.entry().text,
     }
 }
 
@@ -116,7 +112,7 @@ impl Call {
         }
         self.state = State::Ending;
         self.disarm_ring(desk);
-        if let Some(timer) = self.hard_timer.take() {
+        for timer in [self.hard_timer.take(), self.exchange_timer.take()].into_iter().flatten() {
             desk.timers.cancel(timer);
         }
         let reason =
@@ -157,8 +153,7 @@ impl Call {
         let headers: Headers = vec![(Cow::Borrowed("Reason"), reason.to_owned())];
         match phase {
             Phase::Incoming => {
-                send_refusal(desk, now, id, end);
-                let what = format!("{} {}", end.sip_status(), phrase(end));
+                let what = send_refusal(desk, now, id, end);
                 self.journal.moment(now, Lane::Trunkline, lane, what, Some(end.cause.entry().code.to_owned()));
             }
             Phase::Outgoing => {
