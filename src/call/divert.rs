@@ -99,7 +99,7 @@ impl Call {
         let outgoing = Outgoing {
             request_uri: address.request_uri(&to.number),
             hop: address.hop.clone(),
-            from: self.from_for(desk, &caller, self.numbers.caller_name.as_deref()),
+            from: self.sender_for(desk, &caller, self.numbers.caller_name.as_deref()),
             headers: vec![(Cow::Borrowed("x-trunkline-call"), self.id.to_string())],
             takes: trunk.config.codecs.clone(),
             formats,
