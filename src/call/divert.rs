@@ -13,10 +13,7 @@ use crate::media::{RelayCommand, Side};
 use crate::record::{CallState, Lane, Step};
 use crate::{identity, room};
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
-
-/// How long a fallback may ring: a person has to reach the telephone.
-const FALLBACK_RING: Duration = Duration::from_secs(60);
+use std::time::Instant;
 
 impl Call {
     /// A target failed before the caller was answered: the route's next one if the failure allows, else the fallback.
@@ -53,6 +50,9 @@ impl Call {
         match self.route.fallback.clone() {
             Some(Fallback::Trunk(to)) => self.divert(desk, now, failure, &to),
             Some(Fallback::Status(status)) => {
+                let words = status.reason.as_deref().unwrap_or_default();
+                let outcome = format!("refused with {} {words}", status.status).trim_end().to_owned();
+                self.journal.step(Step::Companion { stage: "fallback".to_owned(), outcome });
                 let end = Termination { status: Some(status.status), phrase: status.reason, ..failure };
                 self.end(desk, now, end, EndedBy::Gateway);
             }
@@ -105,11 +105,11 @@ impl Call {
         let outgoing = Outgoing {
             request_uri: address.request_uri(&to.number),
             hop: address.hop.clone(),
-            from: self.from_for(desk, &caller, self.numbers.caller_name.as_deref()),
+            from: self.sender_for(desk, &caller, self.numbers.caller_name.as_deref()),
             headers: vec![(Cow::Borrowed("x-trunkline-call"), self.id.to_string())],
             takes: trunk.config.codecs.clone(),
             formats,
-            ring: FALLBACK_RING,
+            ring: to.ring_timeout.get(),
             to_lane: Lane::Pbx,
         };
         self.send_invite(desk, now, outgoing);

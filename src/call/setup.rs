@@ -200,7 +200,7 @@ impl Call {
         let outgoing = Outgoing {
             request_uri: target.request_uri.clone(),
             hop: target.hop.clone(),
-            from: self.from_for(desk, &self.numbers.caller, self.numbers.caller_name.as_deref()),
+            from: self.sender_for(desk, &self.numbers.caller, self.numbers.caller_name.as_deref()),
             headers,
             takes: target.codecs.clone(),
             formats,
@@ -269,7 +269,7 @@ impl Call {
     }
 
     /// `From` towards a target or fallback: the true caller at our own address.
-    pub fn from_for(&self, desk: &Desk, caller: &str, name: Option<&str>) -> String {
+    pub fn sender_for(&self, desk: &Desk, caller: &str, name: Option<&str>) -> String {
         let host = desk.settings.from_host.as_str();
         let uri = if caller.is_empty() || caller == identity::ANONYMOUS {
             "sip:anonymous@anonymous.invalid".to_owned() // RFC 3323 §4.1.1.3

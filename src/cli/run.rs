@@ -18,10 +18,13 @@ pub fn run(path: &Path) -> Outcome {
             return Outcome::Wrong;
         }
     };
-    if let Err(error) = crate::observe::log::start(&config.observe) {
-        eprintln!("{error}");
-        return Outcome::Wrong;
-    }
+    let _log = match crate::observe::log::start(&config.observe) {
+        Ok(guard) => guard,
+        Err(error) => {
+            eprintln!("{error}");
+            return Outcome::Wrong;
+        }
+    };
     // Calls run on the shards' threads; this runtime only carries HTTP, streams and names.
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,

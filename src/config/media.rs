@@ -34,7 +34,7 @@ impl Default for Media {
             ports: PortRange { first: 20_000, last: 29_999 },
             workers: 0,
             rest: Span::from_secs(2),
-            timeout_initial: Span::from_secs(30),
+            timeout_initial: Span::from_secs(300),
             timeout: Span::from_secs(60),
             timeout_hold: Span::from_secs(1_800),
         }

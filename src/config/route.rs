@@ -45,7 +45,7 @@ pub enum Fallback {
     Status(StatusFallback),
 }
 
-/// `{ trunk, number }`.
+/// `{ trunk, number, ring_timeout }`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrunkFallback {
@@ -53,6 +53,9 @@ pub struct TrunkFallback {
     pub trunk: String,
     /// The number, as the PBX dials it.
     pub number: String,
+    /// How long it may ring: a person has to reach the telephone.
+    #[serde(default = "ring")]
+    pub ring_timeout: Span,
 }
 
 /// `{ status, reason }`.
@@ -76,14 +79,15 @@ impl<'de> Deserialize<'de> for Fallback {
         struct Either {
             trunk: Option<String>,
             number: Option<String>,
+            ring_timeout: Option<Span>,
             status: Option<u16>,
             reason: Option<String>,
         }
         match Either::deserialize(deserializer)? {
-            Either { trunk: Some(trunk), number: Some(number), status: None, reason: None } => {
-                Ok(Self::Trunk(TrunkFallback { trunk, number }))
+            Either { trunk: Some(trunk), number: Some(number), ring_timeout, status: None, reason: None } => {
+                Ok(Self::Trunk(TrunkFallback { trunk, number, ring_timeout: ring_timeout.unwrap_or_else(ring) }))
             }
-            Either { trunk: None, number: None, status: Some(status), reason } => {
+            Either { trunk: None, number: None, ring_timeout: None, status: Some(status), reason } => {
                 Ok(Self::Status(StatusFallback { status, reason }))
             }
             _ => Err(serde::de::Error::custom(

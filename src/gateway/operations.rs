@@ -36,7 +36,7 @@ impl Operations for Shared {
         Box::pin(async move {
             let mut calls: Vec<Arc<CallRecord>> =
                 self.live_calls().await.into_iter().filter(|record| filter.wants(record)).map(Arc::new).collect();
-            calls.sort_by(|one, other| other.started.cmp(&one.started));
+            calls.sort_by_key(|call| std::cmp::Reverse(call.started));
             calls.truncate(filter.limit);
             let rest = filter.limit.saturating_sub(calls.len());
             if rest > 0 {

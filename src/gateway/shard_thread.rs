@@ -211,6 +211,10 @@ impl Router {
 }
 
 /// What the loop woke up for.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one value at a time, on the stack of the loop; a box would cost each message"
+)]
 enum Woken {
     Control(Option<Control>),
     Traffic(Option<(Source, Message)>),
@@ -347,7 +351,10 @@ impl ShardThread {
                         companion.report(report);
                     }
                 }
-                Output::Finished(record) => self.around.recent.push(*record),
+                Output::Finished(record) => {
+                    crate::observe::log::call_finished(&record);
+                    self.around.recent.push(*record);
+                }
             }
         }
     }

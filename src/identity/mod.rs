@@ -4,6 +4,7 @@
 pub mod choose;
 pub mod extract;
 pub mod normalise;
+mod plans;
 pub mod redirect;
 pub mod region;
 pub mod template;

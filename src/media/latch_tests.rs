@@ -157,19 +157,40 @@ fn the_same_declaration_again_keeps_the_lock_and_another_one_unlocks() {
     assert_eq!(latch.admit(at("192.0.2.1:4002"), stamp(7, 3)), Admission::Latched);
 }
 
+/// A latch that heard one packet at rest and then got a call whose peer declares [`DECLARED`].
+fn reused_after(source: &str, ssrc: u32) -> Latch {
+    let mut latch = locked_to(NAT);
+    latch.rest();
+    assert_eq!(latch.admit(at(source), stamp(ssrc, 1)), Admission::Stranger);
+    latch.wake();
+    assert_eq!(latch.target(), None);
+    latch.declare(Some(at(DECLARED)), None, vec![]);
+    latch
+}
+
 #[test]
 fn a_stream_heard_at_rest_never_latches_but_its_device_may_call_again() {
-    let mut latch = Latch::new(Some(Stale { source: at(SAME_HOST), ssrc: 1 }));
-    latch.declare(Some(at(DECLARED)), None, vec![]);
+    let mut latch = reused_after(SAME_HOST, 1);
     for sequence in 0..10 {
         assert_eq!(latch.admit(at(SAME_HOST), stamp(1, sequence)), Admission::Stranger);
     }
     for (sequence, verdict) in [(0, Admission::Probation), (1, Admission::Probation), (2, Admission::Latched)] {
         assert_eq!(latch.admit(at(SAME_HOST), stamp(2, sequence)), verdict);
     }
-    let mut latch = Latch::new(Some(Stale { source: at(DECLARED), ssrc: 1 }));
-    latch.declare(Some(at(DECLARED)), None, vec![]);
+    let mut latch = reused_after(DECLARED, 1);
     assert_eq!(latch.admit(at(DECLARED), stamp(1, 5)), Admission::Latched, "signalling names this very source");
+}
+
+#[test]
+fn a_peer_that_speaks_before_its_sdp_is_known_is_not_taken_for_a_stale_one() {
+    let mut latch = Latch::default();
+    latch.rest();
+    latch.wake();
+    assert_eq!(latch.admit(at(SAME_HOST), stamp(1, 1)), Admission::Stranger);
+    latch.declare(Some(at(DECLARED)), None, vec![]);
+    for (sequence, verdict) in [(2, Admission::Probation), (3, Admission::Probation), (4, Admission::Latched)] {
+        assert_eq!(latch.admit(at(SAME_HOST), stamp(1, sequence)), verdict);
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub struct Gauges {
     pub total: AtomicUsize,
     /// Times that ports were used again before they had rested, because the range was exhausted.
     pub short_rests: AtomicU64,
-    strays: Vec<Arc<AtomicU64>>,
+    nobody: Vec<Arc<Counters>>,
 }
 
 /// What relays hold on to: the workers live until the last relay is gone.
@@ -81,8 +81,8 @@ impl SocketPlane {
         now: fn() -> Instant,
     ) -> Self {
         let pool = PortPool::new(ports.clone(), rest);
-        let strays = workers.iter().map(WorkerHandle::strays).collect();
-        let gauges = Arc::new(Gauges { strays, ..Gauges::default() });
+        let nobody = workers.iter().map(WorkerHandle::nobody).collect();
+        let gauges = Arc::new(Gauges { nobody, ..Gauges::default() });
         gauges.total.store(pool.capacity() * 2, Ordering::Relaxed);
         let state = RefCell::new(State { pool, workers, relays: HashMap::new() });
         Self { shared: Rc::new(Shared { bind, ports, now, gauges, state, starved: Cell::new(false) }) }
@@ -123,7 +123,7 @@ impl Gauges {
     /// Packets that came in on ports while no relay had them: senders that have not heard of the end of their call.
     #[must_use]
     pub fn strays(&self) -> u64 {
-        self.strays.iter().map(|strays| strays.load(Ordering::Relaxed)).sum()
+        self.nobody.iter().flat_map(|nobody| nobody.read().dropped).sum()
     }
 }
 

@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-/// Port pairs tried for one relay before it is given up, so that a range full of foreign sockets cannot stall a shard.
+/// Ports that somebody had before, tried again for one relay before it is given up, so that a range full of foreign
+/// sockets stalls a shard once and not for each call. New ports are tried without limit: a block of thousands that
+/// another gateway has (a restart while the old one drains) must not fail calls while there is room after it.
 const TRIES: usize = 64;
 
 /// The ports of one range: `P` is a bound pair, `B` names a berth.
@@ -123,30 +125,28 @@ impl<P, B> PortPool<P, B> {
 
     /// Binds two new pairs; one alone is kept for later.
     fn grow(&mut self, mut bind: impl FnMut(u16) -> Binding<P>) -> Option<[P; 2]> {
-        let mut tries = TRIES;
+        // Ports skipped in this attempt wait for the next one.
+        let mut again = self.skipped.len().min(TRIES);
         let first = match self.spare.take() {
             Some(spare) => spare,
-            None => self.bind_one(&mut bind, &mut tries)?,
+            None => self.bind_one(&mut bind, &mut again)?,
         };
-        let second = self.bind_one(&mut bind, &mut tries);
-        if second.is_none() {
-            self.spare = Some(first);
-            return None;
+        match self.bind_one(&mut bind, &mut again) {
+            Some(second) => Some([first, second]),
+            None => {
+                self.spare = Some(first);
+                None
+            }
         }
-        Some([first, second?])
     }
 
-    fn bind_one(&mut self, bind: &mut impl FnMut(u16) -> Binding<P>, tries: &mut usize) -> Option<P> {
-        // Ports skipped in this attempt wait for the next one.
-        let mut again = self.skipped.len();
-        while *tries > 0 {
-            *tries -= 1;
-            let fresh = self.next;
-            let is_fresh = fresh < u32::from(*self.range.end());
+    fn bind_one(&mut self, bind: &mut impl FnMut(u16) -> Binding<P>, again: &mut usize) -> Option<P> {
+        loop {
+            let is_fresh = self.next < u32::from(*self.range.end());
             let port = if is_fresh {
-                u16::try_from(fresh).ok()?
-            } else if again > 0 {
-                again -= 1;
+                u16::try_from(self.next).ok()?
+            } else if *again > 0 {
+                *again -= 1;
                 self.skipped.pop_front()?
             } else {
                 return None;
@@ -169,7 +169,6 @@ impl<P, B> PortPool<P, B> {
                 }
             }
         }
-        None
     }
 }
 
@@ -264,15 +263,28 @@ mod tests {
     }
 
     #[test]
-    fn a_range_full_of_foreign_sockets_is_given_up_after_some_tries() {
-        let mut calls = 0;
+    fn a_block_of_ports_that_another_gateway_has_is_stepped_over() {
         let mut pool = pool(10_000..=19_999);
-        let taken = |_| {
-            calls += 1;
-            Binding::<u16>::Taken
-        };
-        assert_eq!(pool.take(crate::clock::now(), taken), None);
-        assert_eq!(calls, TRIES);
+        let drained = |port| if port < 18_000 { Binding::Taken } else { Binding::Bound(port) };
+        assert_eq!(pool.take(crate::clock::now(), drained), Some(Grant::Fresh([18_000, 18_002])));
+    }
+
+    #[test]
+    fn a_range_full_of_foreign_sockets_is_tried_once_and_then_a_little_for_each_call() {
+        let mut pool = pool(10_000..=19_999);
+        for tries in [5_000, TRIES, TRIES] {
+            let mut calls = 0;
+            let taken = |_| {
+                calls += 1;
+                Binding::<u16>::Taken
+            };
+            assert_eq!(pool.take(crate::clock::now(), taken), None);
+            assert_eq!(calls, tries);
+        }
+        for _ in 0..5_000 / TRIES {
+            pool.take(crate::clock::now(), |port| if port < 10_100 { Binding::Bound(port) } else { Binding::Taken });
+        }
+        assert!(pool.pairs() > 0, "a port that became free is found");
     }
 
     proptest! {

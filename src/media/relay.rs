@@ -2,7 +2,7 @@
 //! to. Apart from the worker so that every rule of it is tested without a thread, and so that the worker is system
 //! calls and nothing else.
 
-use super::latch::{Admission, Latch, Stale};
+use super::latch::{Admission, Latch};
 use super::packet::{self, Datagram, Renumbering, Stamp};
 use super::silence::{Expectation, Silence};
 use super::{Counters, Flow, MediaEvent, Side, SideConfig, Timeouts};
@@ -20,12 +20,12 @@ pub enum Channel {
     Rtcp,
 }
 
-/// The packets of one call, both ways.
+/// A place for the packets of one call, both ways: lent to call after call, and at rest in between.
 #[derive(Debug)]
 pub struct Forwarder {
-    owner: u64,
-    counters: Arc<Counters>,
     halves: [Half; 2],
+    /// The owner's token; `None` at rest.
+    owner: Option<u64>,
 }
 
 /// What becomes of one packet.
@@ -33,8 +33,8 @@ pub struct Forwarder {
 pub struct Step {
     /// Where it goes; `None` when it ends here.
     pub forward: Option<Forward>,
-    /// It is the first one that was accepted from this side's peer.
-    pub first: bool,
+    /// It is the first one that was accepted from this side's peer: the owner wants to know.
+    pub first: Option<u64>,
 }
 
 /// A packet to be sent by the other side's sockets.
@@ -47,37 +47,63 @@ pub struct Forward {
 }
 
 /// One side: what its peer may do, and how the peer is reached.
+///
+/// The order of fields is kept and starts on a cache line, because with thousands of streams every line that a packet
+/// needs is fetched anew: the first of both sides, and the one with the packet's payload type.
 #[derive(Debug)]
+#[repr(C, align(64))]
 struct Half {
     latch: Latch,
+    counters: Arc<Counters>,
+    /// Does what this peer says pass to the other one?
+    passes: Flow,
+    /// Anything came from the peer since the last sweep.
+    heard: bool,
+    /// An RTP packet of the peer was accepted.
+    started: bool,
     renumbering: Renumbering,
     /// May the peer be sent what the other side says?
     send: Flow,
     /// May the peer send?
     receive: Flow,
-    /// Anything came from the peer since the last sweep.
-    heard: bool,
-    /// An RTP packet of the peer was accepted.
-    started: bool,
     silence: Option<Silence>,
 }
 
-const ENDS_HERE: Step = Step { forward: None, first: false };
+const ENDS_HERE: Step = Step { forward: None, first: None };
 
 // === impl Forwarder ===
 
 impl Forwarder {
-    /// A relay whose sides are both unknown: everything is refused. `stale` is what was heard on each side's RTP port
-    /// while it rested.
+    /// At rest: nobody is declared, so everything is refused, and counted by `nobody`.
     #[must_use]
-    pub fn new(owner: u64, counters: Arc<Counters>, stale: [Option<Stale>; 2]) -> Self {
-        Self { owner, counters, halves: stale.map(|stale| Half::new(Latch::new(stale))) }
+    pub fn at_rest(nobody: &Arc<Counters>) -> Self {
+        let mut forwarder = Self { halves: [Half::new(nobody), Half::new(nobody)], owner: None };
+        forwarder.close(nobody);
+        forwarder
     }
 
-    /// The owner's token.
+    /// A call begins: both its peers are unknown until they are configured.
+    pub fn open(&mut self, owner: u64, counters: &Arc<Counters>) {
+        self.owner = Some(owner);
+        for half in &mut self.halves {
+            half.counters = Arc::clone(counters);
+            half.latch.wake();
+        }
+    }
+
+    /// The call ended.
+    pub fn close(&mut self, nobody: &Arc<Counters>) {
+        self.owner = None;
+        for half in &mut self.halves {
+            *half = Half::new(nobody);
+            half.latch.rest();
+        }
+    }
+
+    /// Does a call have it?
     #[must_use]
-    pub fn owner(&self) -> u64 {
-        self.owner
+    pub fn is_open(&self) -> bool {
+        self.owner.is_some()
     }
 
     /// A datagram came in on the RTP port of `side`; its payload type is renumbered in place. `source` must be
@@ -99,12 +125,14 @@ impl Forwarder {
         }
     }
 
-    /// Counts a packet that was, or could not be, sent to the peer of `side`.
+    /// Counts a packet of `side` that was, or could not be, sent to the other side's peer.
     pub fn sent(&self, side: Side, channel: Channel, result: &std::io::Result<()>) {
+        let counters = &self.halves(side).0.counters;
+        let far = side.other();
         count(match (result, channel) {
-            (Err(_), _) => of(&self.counters.unsent, side),
-            (Ok(()), Channel::Rtp) => of(&self.counters.sent, side),
-            (Ok(()), Channel::Rtcp) => of(&self.counters.rtcp_sent, side),
+            (Err(_), _) => far.of(&counters.unsent),
+            (Ok(()), Channel::Rtp) => far.of(&counters.sent),
+            (Ok(()), Channel::Rtcp) => far.of(&counters.rtcp_sent),
         });
     }
 
@@ -115,12 +143,25 @@ impl Forwarder {
         half.renumbering = Renumbering::from(&config.payload_map);
         half.send = config.send;
         half.receive = config.receive;
+        self.agree();
     }
 
     /// Forgets the peer of one side; its silence clocks wait for the next one.
     pub fn reset(&mut self, side: Side) {
         let (half, _) = self.halves_mut(side);
-        *half = Half { silence: half.silence, ..Half::new(Latch::default()) };
+        *half = Half { silence: half.silence, ..Half::new(&half.counters) };
+        self.agree();
+    }
+
+    /// What one side may send passes when the other may be sent something.
+    fn agree(&mut self) {
+        for side in [Side::A, Side::B] {
+            let (near, far) = self.halves_mut(side);
+            near.passes = match (near.receive, far.send) {
+                (Flow::Open, Flow::Open) => Flow::Open,
+                _ => Flow::Held,
+            };
+        }
     }
 
     /// Starts the silence clocks of both sides, again if they run.
@@ -139,8 +180,8 @@ impl Forwarder {
 
     /// Looks at the silence clocks and tells those that ran out.
     pub fn sweep(&mut self, now: Instant, tell: &dyn Fn(MediaEvent)) {
+        let Some(owner) = self.owner else { return };
         for side in [Side::A, Side::B] {
-            let owner = self.owner;
             let (half, _) = self.halves_mut(side);
             let heard = std::mem::take(&mut half.heard);
             let expectation = half.expectation();
@@ -153,21 +194,22 @@ impl Forwarder {
 
     /// RTP: every packet is either received or dropped, and every received one is sent or unsent on the other side.
     fn speech(&mut self, side: Side, source: SocketAddr, stamp: Stamp, packet: &mut [u8]) -> Step {
+        let owner = self.owner;
         let (near, far) = self.halves_mut(side);
         match near.latch.admit(source, stamp) {
             Admission::Accepted | Admission::Latched => near.heard = true,
             Admission::Probation | Admission::Stranger => return self.refuse(side),
         }
-        let may_pass = near.receive == Flow::Open && far.send == Flow::Open;
-        if !may_pass || !near.renumbering.apply(packet) {
+        if near.passes == Flow::Held || !near.renumbering.apply(packet) {
             return self.refuse(side);
         }
-        let first = !std::mem::replace(&mut near.started, true);
+        let first = if near.started { None } else { owner };
+        near.started = true;
         let forward = far.latch.target().map(|to| Forward { channel: Channel::Rtp, to });
-        count(of(&self.counters.received, side));
-        add(of(&self.counters.bytes, side), packet.len());
+        count(side.of(&near.counters.received));
+        add(side.of(&near.counters.bytes), packet.len());
         if forward.is_none() {
-            count(of(&self.counters.unsent, side.other()));
+            count(side.other().of(&near.counters.unsent));
         }
         Step { forward, first }
     }
@@ -177,11 +219,11 @@ impl Forwarder {
         let (near, far) = self.halves_mut(side);
         near.heard = true;
         let forward = far.latch.rtcp_target().map(|to| Forward { channel: Channel::Rtcp, to });
-        Step { forward, first: false }
+        Step { forward, first: None }
     }
 
     fn refuse(&self, side: Side) -> Step {
-        count(of(&self.counters.dropped, side));
+        count(side.of(&self.halves(side).0.counters.dropped));
         ENDS_HERE
     }
 
@@ -206,9 +248,11 @@ impl Forwarder {
 // === impl Half ===
 
 impl Half {
-    fn new(latch: Latch) -> Self {
+    fn new(counters: &Arc<Counters>) -> Self {
         Self {
-            latch,
+            latch: Latch::default(),
+            counters: Arc::clone(counters),
+            passes: Flow::Held,
             renumbering: Renumbering::closed(),
             send: Flow::Held,
             receive: Flow::Held,
@@ -225,14 +269,6 @@ impl Half {
             (true, Flow::Open, Flow::Open) => Expectation::Speech,
             (true, _, _) => Expectation::Held,
         }
-    }
-}
-
-fn of(counter: &[AtomicU64; 2], side: Side) -> &AtomicU64 {
-    let [a, b] = counter;
-    match side {
-        Side::A => a,
-        Side::B => b,
     }
 }
 

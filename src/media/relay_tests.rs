@@ -25,8 +25,14 @@ fn open(remote: &str) -> SideConfig {
     }
 }
 
+fn unconfigured() -> Forwarder {
+    let mut relay = Forwarder::at_rest(&Arc::default());
+    relay.open(42, &Arc::default());
+    relay
+}
+
 fn relay() -> Forwarder {
-    let mut relay = Forwarder::new(42, Arc::default(), [None; 2]);
+    let mut relay = unconfigured();
     relay.configure(Side::A, open(A));
     relay.configure(Side::B, open(B));
     relay
@@ -46,21 +52,21 @@ fn to(channel: Channel, address: &str) -> Option<Forward> {
 }
 
 fn counts(relay: &Forwarder) -> Counts {
-    relay.counters.read()
+    relay.halves[0].counters.read()
 }
 
 #[test]
 fn speech_goes_to_the_other_side_and_only_the_first_packet_is_an_event() {
     let mut relay = relay();
     let step = relay.rtp(Side::A, at(A), &mut rtp(0, 1));
-    assert_eq!(step, Step { forward: to(Channel::Rtp, B), first: true });
+    assert_eq!(step, Step { forward: to(Channel::Rtp, B), first: Some(42) });
     let step = relay.rtp(Side::A, at(A), &mut rtp(0, 2));
-    assert_eq!(step, Step { forward: to(Channel::Rtp, B), first: false });
+    assert_eq!(step, Step { forward: to(Channel::Rtp, B), first: None });
     let step = relay.rtp(Side::B, at(B), &mut rtp(0, 1));
-    assert_eq!(step, Step { forward: to(Channel::Rtp, A), first: true });
-    relay.sent(Side::B, Channel::Rtp, &Ok(()));
-    relay.sent(Side::B, Channel::Rtp, &Err(std::io::Error::from(std::io::ErrorKind::WouldBlock)));
+    assert_eq!(step, Step { forward: to(Channel::Rtp, A), first: Some(42) });
     relay.sent(Side::A, Channel::Rtp, &Ok(()));
+    relay.sent(Side::A, Channel::Rtp, &Err(std::io::Error::from(std::io::ErrorKind::WouldBlock)));
+    relay.sent(Side::B, Channel::Rtp, &Ok(()));
     let expected = Counts { received: [2, 1], bytes: [344, 172], sent: [1, 1], unsent: [0, 1], ..Counts::default() };
     assert_eq!(counts(&relay), expected);
 }
@@ -119,10 +125,10 @@ fn a_held_side_stops_the_flow_it_says_and_no_other() {
 
 #[test]
 fn early_speech_is_the_first_packet_though_nobody_can_hear_it() {
-    let mut relay = Forwarder::new(42, Arc::default(), [None; 2]);
+    let mut relay = unconfigured();
     relay.configure(Side::A, open(A));
     relay.configure(Side::B, SideConfig { remote: None, ..open(B) });
-    assert_eq!(relay.rtp(Side::A, at(A), &mut rtp(0, 1)), Step { forward: None, first: true });
+    assert_eq!(relay.rtp(Side::A, at(A), &mut rtp(0, 1)), Step { forward: None, first: Some(42) });
     let expected = Counts { received: [1, 0], bytes: [172, 0], unsent: [0, 1], ..Counts::default() };
     assert_eq!(counts(&relay), expected);
 }
@@ -130,26 +136,26 @@ fn early_speech_is_the_first_packet_though_nobody_can_hear_it() {
 #[test]
 fn a_reset_side_takes_nothing_until_it_is_configured_and_then_starts_anew() {
     let mut relay = relay();
-    assert!(relay.rtp(Side::B, at(B), &mut rtp(0, 1)).first);
+    assert!(relay.rtp(Side::B, at(B), &mut rtp(0, 1)).first.is_some());
     relay.reset(Side::B);
     assert_eq!(relay.rtp(Side::B, at(B), &mut rtp(0, 2)), ENDS_HERE);
     assert_eq!(relay.rtp(Side::A, at(A), &mut rtp(0, 2)), ENDS_HERE, "nobody is there to be sent to");
     relay.configure(Side::B, open("203.0.113.9:7000"));
     let step = relay.rtp(Side::B, at("203.0.113.9:7000"), &mut rtp(0, 1));
-    assert_eq!(step, Step { forward: to(Channel::Rtp, A), first: true });
+    assert_eq!(step, Step { forward: to(Channel::Rtp, A), first: Some(42) });
 }
 
 #[test]
 fn rtcp_goes_to_the_rtcp_port_whichever_port_it_came_in_on() {
     let mut relay = relay();
-    let expected = Step { forward: to(Channel::Rtcp, "203.0.113.2:5001"), first: false };
+    let expected = Step { forward: to(Channel::Rtcp, "203.0.113.2:5001"), first: None };
     assert_eq!(relay.rtcp(Side::A, at("192.0.2.1:4001"), &rtcp()), expected);
     let mut muxed = rtcp();
     assert_eq!(relay.rtp(Side::A, at(A), &mut muxed), expected);
     assert_eq!(muxed, rtcp(), "untouched");
     relay.configure(Side::B, SideConfig { remote_rtcp: Some(at("203.0.113.3:8001")), ..open(B) });
     assert_eq!(relay.rtcp(Side::A, at("192.0.2.1:4001"), &rtcp()).forward, to(Channel::Rtcp, "203.0.113.3:8001"));
-    relay.sent(Side::B, Channel::Rtcp, &Ok(()));
+    relay.sent(Side::A, Channel::Rtcp, &Ok(()));
     assert_eq!(counts(&relay), Counts { rtcp_sent: [0, 1], ..Counts::default() });
 }
 
@@ -187,14 +193,33 @@ fn each_side_has_its_own_silence_clocks_and_rtcp_counts_as_life() {
 }
 
 #[test]
+fn at_rest_everything_is_refused_and_counted_by_nobody() {
+    let nobody = Arc::<Counters>::default();
+    let mut relay = relay();
+    relay.watch(
+        Timeouts { initial: Duration::ZERO, ongoing: Duration::ZERO, held: Duration::ZERO },
+        crate::clock::now(),
+    );
+    let before = Arc::clone(&relay.halves[0].counters);
+    relay.close(&nobody);
+    assert!(!relay.is_open() && !relay.is_watched());
+    assert_eq!(relay.rtp(Side::A, at(A), &mut rtp(0, 1)), ENDS_HERE);
+    assert_eq!(relay.rtcp(Side::B, at("203.0.113.2:5001"), &rtcp()), ENDS_HERE);
+    assert_eq!((before.read(), nobody.read().dropped), (Counts::default(), [1, 1]));
+}
+
+#[test]
 fn a_stream_heard_at_rest_does_not_cross_into_the_next_call() {
-    let stale = Stale { source: at("192.0.2.1:4444"), ssrc: 7 };
-    let mut relay = Forwarder::new(42, Arc::default(), [Some(stale), None]);
+    let mut relay = relay();
+    relay.close(&Arc::default());
+    relay.rtp(Side::A, at("192.0.2.1:4444"), &mut rtp(0, 0));
+    relay.open(43, &Arc::default());
     relay.configure(Side::A, open(A));
     relay.configure(Side::B, open(B));
-    for sequence in 0..20 {
+    for sequence in 1..20 {
         assert_eq!(relay.rtp(Side::A, at("192.0.2.1:4444"), &mut rtp(0, sequence)), ENDS_HERE);
     }
+    assert_eq!(relay.rtp(Side::A, at(A), &mut rtp(0, 1)), Step { forward: to(Channel::Rtp, B), first: Some(43) });
 }
 
 proptest! {

@@ -2,8 +2,6 @@
 //! relay because this is all system calls and no rules; per packet it makes two of them, and allocates, locks and
 //! asks the clock for nothing.
 
-use super::latch::Stale;
-use super::packet::{self, Datagram};
 use super::relay::{Channel, Forwarder};
 use super::socket::{self, Family, PortPair};
 use super::{Counters, MediaEvent, RelayCommand, Side};
@@ -16,7 +14,7 @@ use rustix::time::{timerfd_create, timerfd_settime};
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
@@ -31,7 +29,7 @@ pub struct WorkerHandle {
     epoll: Arc<OwnedFd>,
     thread: Option<JoinHandle<()>>,
     berths: usize,
-    strays: Arc<AtomicU64>,
+    nobody: Arc<Counters>,
 }
 
 /// The thread's own state.
@@ -44,18 +42,17 @@ pub struct Worker {
     berths: Vec<Berth>,
     /// Relays whose silence clocks run.
     watched: usize,
-    strays: Arc<AtomicU64>,
+    /// Counts the packets that come in on ports at rest.
+    nobody: Arc<Counters>,
     /// A UDP datagram is never longer; the pages beyond the longest one seen are never touched.
     buffer: Box<[u8]>,
 }
 
-/// Two port pairs, side A's and side B's, and the relay that has them now.
+/// Two port pairs, side A's and side B's, and what becomes of their packets.
 struct Berth {
     pairs: [PortPair; 2],
     family: Family,
-    relay: Option<Forwarder>,
-    /// What came in last on each RTP port while nobody had it.
-    stale: [Option<Stale>; 2],
+    relay: Forwarder,
 }
 
 enum Command {
@@ -152,10 +149,10 @@ impl WorkerHandle {
         self.berths
     }
 
-    /// Packets that came in on ports while no relay had them: senders that have not heard of the end of their call.
+    /// Counts, as dropped, the packets that come in on ports while no relay has them.
     #[must_use]
-    pub fn strays(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.strays)
+    pub fn nobody(&self) -> Arc<Counters> {
+        Arc::clone(&self.nobody)
     }
 
     /// Is the thread there?
@@ -205,7 +202,7 @@ impl Worker {
         epoll::add(&*epoll, &wake.event, Ready::Wake.data(), epoll::EventFlags::IN)?;
         epoll::add(&*epoll, &tick.timer, Ready::Tick.data(), epoll::EventFlags::IN)?;
         let (sender, commands) = channel();
-        let strays = Arc::<AtomicU64>::default();
+        let nobody = Arc::<Counters>::default();
         let worker = Self {
             epoll: Arc::clone(&epoll),
             wake: Arc::clone(&wake),
@@ -214,11 +211,11 @@ impl Worker {
             on_event,
             berths: Vec::new(),
             watched: 0,
-            strays: Arc::clone(&strays),
+            nobody: Arc::clone(&nobody),
             buffer: vec![0; 65_536].into_boxed_slice(),
         };
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || worker.live())?;
-        Ok(WorkerHandle { commands: sender, wake, epoll, thread: Some(thread), berths: 0, strays })
+        Ok(WorkerHandle { commands: sender, wake, epoll, thread: Some(thread), berths: 0, nobody })
     }
 
     /// The thread. Whatever is left after a panic goes on: the calls of this worker would all be mute otherwise.
@@ -268,28 +265,20 @@ impl Worker {
     fn packet(&mut self, id: BerthId, side: Side, channel: Channel) {
         // Watched already, but the command that brings it is still in the queue: its wake is in this batch or the next.
         let Some(berth) = self.berths.get_mut(id.0) else { return };
-        let port = of(&berth.pairs, side).socket(channel);
+        let port = side.of(&berth.pairs).socket(channel);
         let Some((length, source)) = socket::receive(port, &mut self.buffer) else { return };
         let Some(packet) = self.buffer.get_mut(..length) else { return };
-        let Some(relay) = &mut berth.relay else {
-            self.strays.fetch_add(1, Ordering::Relaxed);
-            if let (Channel::Rtp, Datagram::Rtp(stamp)) = (channel, packet::datagram(packet)) {
-                *of_mut(&mut berth.stale, side) = Some(Stale { source, ssrc: stamp.ssrc });
-            }
-            return;
-        };
+        let relay = &mut berth.relay;
         let step = match channel {
             Channel::Rtp => relay.rtp(side, source, packet),
             Channel::Rtcp => relay.rtcp(side, source, packet),
         };
         if let Some(forward) = step.forward {
-            let far = side.other();
-            let out = of(&berth.pairs, far).socket(forward.channel);
+            let out = side.other().of(&berth.pairs).socket(forward.channel);
             let result = socket::send(out, berth.family, packet, forward.to);
-            relay.sent(far, forward.channel, &result);
+            relay.sent(side, forward.channel, &result);
         }
-        if step.first {
-            let owner = relay.owner();
+        if let Some(owner) = step.first {
             (self.on_event)(MediaEvent::FirstPacket { owner, side });
         }
     }
@@ -299,11 +288,11 @@ impl Worker {
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Adopt(pairs, family)) => {
-                    self.berths.push(Berth { pairs, family, relay: None, stale: [None; 2] });
+                    self.berths.push(Berth { pairs, family, relay: Forwarder::at_rest(&self.nobody) });
                 }
                 Ok(Command::Open { berth, owner, counters }) => {
                     if let Some(berth) = self.berths.get_mut(berth.0) {
-                        berth.relay = Some(Forwarder::new(owner, counters, std::mem::take(&mut berth.stale)));
+                        berth.relay.open(owner, &counters);
                     }
                 }
                 Ok(Command::Relay { berth, command }) => self.relay(berth, command),
@@ -318,8 +307,10 @@ impl Worker {
     }
 
     fn relay(&mut self, id: BerthId, command: RelayCommand) {
-        let Some(berth) = self.berths.get_mut(id.0) else { return };
-        let Some(relay) = &mut berth.relay else { return };
+        let Some(Berth { relay, .. }) = self.berths.get_mut(id.0) else { return };
+        if !relay.is_open() {
+            return;
+        }
         match command {
             RelayCommand::Configure { side, config } => relay.configure(side, config),
             RelayCommand::Reset(side) => relay.reset(side),
@@ -330,7 +321,7 @@ impl Worker {
             }
             RelayCommand::Close => {
                 self.watched = self.watched.saturating_sub(usize::from(relay.is_watched()));
-                berth.relay = None;
+                relay.close(&self.nobody);
             }
         }
     }
@@ -344,9 +335,7 @@ impl Worker {
         }
         let now = crate::clock::now();
         for berth in self.berths.iter_mut().skip(self.tick.slice).step_by(SLICES) {
-            if let Some(relay) = &mut berth.relay {
-                relay.sweep(now, &*self.on_event);
-            }
+            berth.relay.sweep(now, &*self.on_event);
         }
     }
 }
@@ -355,22 +344,6 @@ impl Worker {
 enum Life {
     GoesOn,
     Ends,
-}
-
-fn of<T>(pair: &[T; 2], side: Side) -> &T {
-    let [a, b] = pair;
-    match side {
-        Side::A => a,
-        Side::B => b,
-    }
-}
-
-fn of_mut<T>(pair: &mut [T; 2], side: Side) -> &mut T {
-    let [a, b] = pair;
-    match side {
-        Side::A => a,
-        Side::B => b,
-    }
 }
 
 // === impl Ready ===

@@ -3,6 +3,7 @@
 
 use crate::config::observe::{LogFormat, Observe};
 use crate::observe::redact;
+use crate::record::CallRecord;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
@@ -24,15 +25,42 @@ pub enum LogError {
     Started(#[from] TryInitError),
 }
 
-/// Starts the log of this process and sets whether it hides numbers.
+/// Keeps the log's writer alive; dropping it writes what is left.
+#[must_use = "the log ends when this is dropped"]
+pub struct LogGuard {
+    _writer: tracing_appender::non_blocking::WorkerGuard,
+}
+
+/// Starts the log of this process and sets whether it hides numbers. Lines are written by a thread of their own: a
+/// reader of stderr that stands still costs lines, never calls.
 ///
 /// # Errors
 /// An unreadable filter in the environment, or a log that was started before.
-pub fn start(section: &Observe) -> Result<(), LogError> {
+pub fn start(section: &Observe) -> Result<LogGuard, LogError> {
     redact::set(section.into());
     let filter = filter(std::env::var(FILTER_VARIABLE).ok().as_deref())?;
-    subscriber(section.log, filter, std::io::stderr).try_init()?;
-    Ok(())
+    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+    subscriber(section.log, filter, writer).try_init()?;
+    Ok(LogGuard { _writer: guard })
+}
+
+/// One line for a call that is over: what an operator greps for.
+pub fn call_finished(record: &CallRecord) {
+    let end = record.termination.as_ref();
+    tracing::info!(
+        call = %record.call_id,
+        trunk = record.trunk.as_deref().unwrap_or("none"),
+        // A field named `target` would hide the module's name in JSON lines.
+        to_target = record.target.as_deref().unwrap_or("none"),
+        caller = record.caller.as_deref().map(|number| tracing::field::display(redact::number(number))),
+        called = record.called.as_deref().map(|number| tracing::field::display(redact::number(number))),
+        answered_ms = record.answered_ms,
+        duration_ms = record.duration_ms,
+        ended_by = record.ended_by.as_deref(),
+        reason = end.map(|end| end.cause.entry().code),
+        text = end.map(|end| tracing::field::display(end.text())),
+        "call finished"
+    );
 }
 
 fn filter(wanted: Option<&str>) -> Result<EnvFilter, ParseError> {
@@ -61,6 +89,8 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Cause, Termination};
+    use crate::record::{CallId, CallState};
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
@@ -79,13 +109,17 @@ mod tests {
     }
 
     fn written(format: LogFormat, wanted: &str) -> String {
+        logged(format, wanted, || {
+            tracing::info!(call = "tl00-0123456789abcdef", caller = %redact::number("+15550100123"), "call placed");
+            tracing::debug!("particulars");
+        })
+    }
+
+    fn logged(format: LogFormat, wanted: &str, act: impl FnOnce()) -> String {
         let page = Page::default();
         let writer = page.clone();
         let subscriber = subscriber(format, filter(Some(wanted)).unwrap(), move || writer.clone());
-        tracing::subscriber::with_default(subscriber, || {
-            tracing::info!(call = "tl00-0123456789abcdef", caller = %redact::number("+15550100123"), "call placed");
-            tracing::debug!("particulars");
-        });
+        tracing::subscriber::with_default(subscriber, act);
         let bytes = page.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
@@ -97,6 +131,37 @@ mod tests {
         assert_eq!(line["message"], "call placed");
         assert_eq!(line["call"], "tl00-0123456789abcdef");
         assert_eq!(line["caller"], "+15*******23");
+    }
+
+    #[test]
+    fn a_finished_call_is_one_line_with_its_reason_and_without_its_numbers() {
+        let record = CallRecord {
+            call_id: CallId::new(0, "0123456789abcdef01234567"),
+            pbx_call_id: "1@192.0.2.1".to_owned(),
+            cloud_call_id: None,
+            started: std::time::UNIX_EPOCH,
+            state: CallState::Ended,
+            trunk: Some("pbx".to_owned()),
+            target: None,
+            caller: Some("+15550100123".to_owned()),
+            called: None,
+            answered_ms: None,
+            duration_ms: Some(4),
+            ended_by: Some("gateway".to_owned()),
+            termination: Some(Termination::new(Cause::NoRoute)),
+            daily: None,
+            media: Default::default(),
+            decisions: vec![],
+            timeline: vec![],
+        };
+        let text = logged(LogFormat::Json, "info", || call_finished(&record));
+        let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        assert_eq!(
+            (&line["reason"], &line["to_target"], &line["duration_ms"]),
+            (&"no_route".into(), &"none".into(), &4.into())
+        );
+        assert_eq!(line["caller"], "+15*******23");
+        assert!(line.get("answered_ms").is_none(), "what is not known is left out: {line}");
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Metrics {
         self.0.setup.observe(duration.as_secs_f64());
     }
 
-    /// One stage of the companion: `webhook`, `room`, `token`, `bot`, `ready`, `update`.
+    /// One stage of the companion: `webhook`, `room`, `token`, `bot`, `ready`, `update`, or `hold` for the whole.
     pub fn stage_seconds(&self, stage: &'static str, duration: Duration) {
         self.0.stages.get_or_create(&StageLabels { stage }).observe(duration.as_secs_f64());
     }
@@ -167,7 +167,7 @@ impl Metrics {
         }
     }
 
-    /// A webhook came from `source` (`daily`, `bot`) and this became of it (`accepted`, `bad_signature` ...).
+    /// A webhook came by the endpoint `source` (`dialin`, `events`, `ready`) and this became of it (`accepted` ...).
     pub fn webhook_request(&self, source: &'static str, result: &'static str) {
         self.0.webhooks.get_or_create(&WebhookLabels { source, result }).inc();
     }

@@ -14,6 +14,9 @@ pub const TRIES_AFTER_404: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(4);
 
+/// No stage lasts so long. A `Retry-After` beyond it means the same, and cannot overflow the clock.
+const LONGEST_ASKED: Duration = Duration::from_secs(86_400);
+
 /// What follows from a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -60,7 +63,7 @@ pub fn wait(tries: u32, failure: &Failure, entropy: &mut Entropy) -> Duration {
     let half = full / 2;
     let jitter = Duration::from_millis(entropy.below(u64::try_from(half.as_millis()).unwrap_or(0) + 1));
     match failure.retry_after {
-        Some(asked) => asked.max(half) + jitter,
+        Some(asked) => asked.clamp(half, LONGEST_ASKED) + jitter,
         None => half + jitter,
     }
 }

@@ -14,8 +14,8 @@ use std::sync::Arc;
 pub struct Trunk {
     /// Its configuration.
     pub config: config::trunk::Trunk,
-    /// The numbering plan its numbers are read by.
-    pub region: Region,
+    /// The numbering plan its numbers are read by, shared by all trunks of the country.
+    pub region: Arc<Region>,
     /// Its limits, shared by all shards and kept over a reload.
     pub admission: Arc<Admission>,
     /// Where calls towards it go, if it has an `address`.
@@ -59,11 +59,17 @@ impl Table {
     /// The same, after a reload or when a name got other addresses: a trunk that keeps its name keeps its open calls.
     #[must_use]
     pub fn after(previous: &Self, config: &Config, resolved: &HashMap<String, Vec<IpAddr>>) -> Self {
+        // A plan is compiled once per country: its patterns take most of the memory of a table.
+        let known = previous.trunks.iter().map(|trunk| (trunk.region.id(), Arc::clone(&trunk.region)));
+        let mut regions: HashMap<&'static str, Arc<Region>> = known.collect();
         let trunk = |trunk: &config::trunk::Trunk| {
             let admission =
                 previous.by_name(&trunk.name).map_or_else(Default::default, |old| Arc::clone(&old.admission));
             admission.set_limits(trunk.max_calls, trunk.max_rate);
             let country = trunk.country.as_deref().unwrap_or(&config.numbers.country);
+            let region =
+                regions.get(country).cloned().unwrap_or_else(|| Region::new(country).unwrap_or_default().into());
+            regions.insert(region.id(), Arc::clone(&region));
             let known = |peer: &Peer| KnownPeer {
                 peer: peer.clone(),
                 addresses: match peer {
@@ -72,7 +78,7 @@ impl Table {
                 },
             };
             Arc::new(Trunk {
-                region: Region::new(country).unwrap_or_default(),
+                region,
                 admission,
                 address: trunk.address.as_deref().and_then(|address| TrunkAddress::parse(address).ok()),
                 peers: trunk.peers.iter().map(known).collect(),

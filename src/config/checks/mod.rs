@@ -102,7 +102,7 @@ impl<'c> Check<'c> {
     }
 
     fn country(&mut self, place: &Place<'_>, country: &str) {
-        if crate::identity::region::Region::new(country).is_none() {
+        if !crate::identity::region::Region::is_known(country) {
             let remedy = "write the ISO 3166 code of the country in capitals, for example \"US\" or \"DE\"";
             self.wrong(place, format!("`{country}` is no country we know"), remedy);
         }

@@ -65,6 +65,7 @@ impl<'c> Check<'c> {
                         self.wrong(&place.key("trunk"), message, remedy);
                     }
                 }
+                self.positive(&place.key("ring_timeout"), "ring_timeout", fallback.ring_timeout);
                 if fallback.number.trim().is_empty() {
                     self.wrong(&place.key("number"), "the fallback has no number", "write it as the PBX dials it");
                 }

@@ -437,11 +437,13 @@ fn a_refusal_that_is_no_doubt_is_final() {
 
 #[test]
 fn a_wait_beyond_the_deadline_is_not_begun() {
-    let mut line = Line::new(WITH_BOT);
-    let retry_after = Some(Duration::from_secs(60));
-    let failure = Failure { kind: FailureKind::Refused(429), text: "429".to_owned(), retry_after };
-    line.webhook().reply(Operation::Room, Err(failure));
-    assert_eq!(line.failure(), Some((Cause::RoomFailed, "429; no time for another try".to_owned())));
+    // The last one is what a broken or hostile server may ask for: it must not end the whole companion.
+    for asked in [Duration::from_secs(60), Duration::from_secs(u64::MAX)] {
+        let mut line = Line::new(WITH_BOT);
+        let failure = Failure { kind: FailureKind::Refused(429), text: "429".to_owned(), retry_after: Some(asked) };
+        line.webhook().reply(Operation::Room, Err(failure));
+        assert_eq!(line.failure(), Some((Cause::RoomFailed, "429; no time for another try".to_owned())));
+    }
 }
 
 #[test]
