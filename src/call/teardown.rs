@@ -74,7 +74,7 @@ fn send_refusal(desk: &mut Desk, now: Instant, leg: LegId, termination: &Termina
     format!("{} {phrase}", status.get())
 }
 
-/// The reason phrase of a refusal: the configured one, the standard one for a passed-on status, else the catalogue's.
+/// The reason phrase of a refusal: the fallback's own, the standard one for a passed-on status, else the catalogue's.
 fn phrase(termination: &Termination) -> &str {
     match (&termination.phrase, termination.status.and_then(StatusCode::new)) {
         (Some(phrase), _) => phrase,

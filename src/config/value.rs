@@ -148,6 +148,15 @@ impl fmt::Display for Pattern {
 
 // === impl Listen, PortRange, Peer ===
 
+impl PortRange {
+    /// How many calls it has room for: each takes two pairs of an even port and the next.
+    #[must_use]
+    pub fn calls(self) -> usize {
+        let first = usize::from(self.first).next_multiple_of(2);
+        (usize::from(self.last) + 1).saturating_sub(first) / 4
+    }
+}
+
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let protocol = match self.protocol {
@@ -280,7 +289,7 @@ fn parse_ports(text: &str) -> Result<PortRange, String> {
         first: first.trim().parse().map_err(|_| wants())?,
         last: last.trim().parse().map_err(|_| wants())?,
     };
-    if range.first == 0 || range.last.saturating_sub(range.first) < 3 {
+    if range.first == 0 || range.calls() == 0 {
         return Err(format!("`{text}` has no room for a call; a call takes four ports, so name at least four"));
     }
     Ok(range)

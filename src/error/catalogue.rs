@@ -181,10 +181,10 @@ pub struct Termination {
     pub detail: Option<String>,
     /// The status to send instead of the row's (what the far side said, where passing it on is honest).
     pub status: Option<u16>,
+    /// The words to send with it instead of the row's: what the route's fallback says.
+    pub phrase: Option<String>,
     /// The status that the far side gave, if it gave one.
     pub heard: Option<u16>,
-    /// The reason phrase to send instead of the standard one (a configured fallback).
-    pub phrase: Option<String>,
 }
 
 // === impl Termination ===
@@ -193,13 +193,13 @@ impl Termination {
     /// An end without particulars.
     #[must_use]
     pub const fn new(cause: Cause) -> Self {
-        Self { cause, detail: None, status: None, heard: None, phrase: None }
+        Self { cause, detail: None, status: None, phrase: None, heard: None }
     }
 
     /// With particulars.
     #[must_use]
     pub fn with_detail(cause: Cause, detail: impl Into<String>) -> Self {
-        Self { detail: Some(detail.into()), ..Self::new(cause) }
+        Self { cause, detail: Some(detail.into()), status: None, phrase: None, heard: None }
     }
 
     /// The end that a final response of the target (300..=699) means.
@@ -222,7 +222,7 @@ impl Termination {
         // credentials and hop-by-hop repairs (407, 420, 421, 422, 494) mean nothing to the PBX.
         let passed = matches!(status, 400 | 403..=406 | 408..=419 | 423..=493 | 495..=699);
         let detail = format!("{status} {reason}").trim_end().to_owned();
-        Self { cause, detail: Some(detail), status: passed.then_some(status), heard: Some(status), phrase: None }
+        Self { cause, detail: Some(detail), status: passed.then_some(status), phrase: None, heard: Some(status) }
     }
 
     /// Status towards the PBX while its INVITE is unanswered.

@@ -24,7 +24,7 @@ use std::task::Poll;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// Datagrams read from one socket before anything else gets its turn.
+/// Messages taken from one socket or channel before anything else gets its turn.
 const BATCH: usize = 32;
 /// Messages of other shards that may wait; more are dropped, as the network would.
 const TRAFFIC: usize = 8_192;
@@ -170,7 +170,7 @@ impl Router {
         Self { shards, hasher: RandomState::new() }
     }
 
-    /// The owner of a Call-ID: ours say it (`sNN-`), others are hashed.
+    /// The owner of a Call-ID: ours say it (`tlNN-`), others are hashed.
     #[must_use]
     pub fn owner(&self, call_id: &[u8]) -> usize {
         let count = self.shards.len().max(1);
@@ -238,7 +238,11 @@ impl ShardThread {
                     self.shard.receive_message(now, source, message);
                     self.read_traffic(now);
                 }
-                Woken::Readable(index) => self.read(now, index),
+                Woken::Readable(index) => {
+                    self.read(now, index);
+                    // A socket that is never empty must not keep the streams and the other shards waiting.
+                    self.read_traffic(now);
+                }
                 Woken::Traffic(None) | Woken::Time => {}
             }
             if self.shard.next_timeout().is_some_and(|at| at <= now) {
@@ -305,7 +309,7 @@ impl ShardThread {
     }
 
     fn read_traffic(&mut self, now: std::time::Instant) {
-        for _ in 1..BATCH {
+        for _ in 0..BATCH {
             let Ok((source, message)) = self.inbox.traffic.try_recv() else { return };
             self.shard.receive_message(now, source, message);
         }

@@ -19,7 +19,7 @@ use crate::sip::endpoint::Settings;
 use crate::sip::{LocalAddress, Message, Protocol};
 use crate::store::Recent;
 use crate::transport::resolve::{Families, Resolver};
-use crate::transport::tcp::{Hub, HubHandle, TcpInput};
+use crate::transport::tcp::{self, Hub, HubHandle, TcpInput};
 use crate::transport::{local, udp};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -142,10 +142,12 @@ fn cores() -> usize {
 }
 
 fn shard_count(config: &Config) -> usize {
-    match usize::from(config.sip.shards) {
-        0 => cores().min(MOST_SHARDS),
-        count => count.min(MOST_SHARDS),
-    }
+    let wanted = match usize::from(config.sip.shards) {
+        0 => cores(),
+        count => count,
+    };
+    // A shard without ports would refuse every call that is hashed to it.
+    wanted.min(MOST_SHARDS).min(config.media.ports.calls()).max(1)
 }
 
 async fn bind(config: &Config, count: usize) -> Result<Bound, StartError> {
@@ -167,7 +169,8 @@ async fn bind(config: &Config, count: usize) -> Result<Bound, StartError> {
                 sip.push((Protocol::Udp, address));
             }
             ListenProtocol::Tcp => {
-                let listener = listen_tcp("tcp", address).await?;
+                let listener =
+                    tcp::bind(address).map_err(|error| StartError::Listen { what: "tcp", address, error })?;
                 sip.push((Protocol::Tcp, local_of("tcp", address, &listener)?));
                 tcp.push(listener);
             }
@@ -355,13 +358,14 @@ fn shard_builder(parts: &Parts, number: u8, workers: Vec<WorkerHandle>) -> impl 
     }
 }
 
-/// A shard's part of the media ports: pairs stay whole.
+/// A shard's part of the media ports: the four ports of a call stay together.
 fn share_of(first: u16, last: u16, number: u8, count: usize) -> std::ops::RangeInclusive<u16> {
     let first = u32::from(first.next_multiple_of(2));
     let pairs = (u32::from(last) + 1).saturating_sub(first) / 2;
     let (number, count) = (u32::from(number), u32::try_from(count).unwrap_or(1).max(1));
-    let start = first + pairs * number / count * 2;
-    let end = first + pairs * (number + 1) / count * 2;
+    let calls = pairs / 2;
+    let start = first + calls * number / count * 4;
+    let end = if number + 1 < count { first + calls * (number + 1) / count * 4 } else { first + pairs * 2 };
     let clamp = |port: u32| u16::try_from(port).unwrap_or(u16::MAX);
     clamp(start)..=clamp(end.saturating_sub(1))
 }
@@ -398,7 +402,8 @@ fn serve(listener: TcpListener, router: axum::Router) -> JoinHandle<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::share_of;
+    use super::{Config, shard_count, share_of};
+    use crate::config::value::PortRange;
 
     #[test]
     fn shards_share_the_ports_without_overlap_and_without_splitting_a_pair() {
@@ -414,5 +419,18 @@ mod tests {
             assert_eq!(next, 30_000);
         }
         assert_eq!(share_of(10_001, 10_008, 0, 1), 10_002..=10_007);
+        // Three calls on three shards: nobody is left with half a call.
+        let shares = [0, 1, 2].map(|number| share_of(20_000, 20_011, number, 3));
+        assert_eq!(shares, [20_000..=20_003, 20_004..=20_007, 20_008..=20_011]);
+    }
+
+    #[test]
+    fn there_are_never_more_shards_than_calls_that_the_ports_have_room_for() {
+        let mut config = Config::default();
+        config.sip.shards = 8;
+        config.media.ports = PortRange { first: 20_000, last: 20_007 };
+        assert_eq!(shard_count(&config), 2);
+        config.media.ports = PortRange { first: 20_000, last: 29_999 };
+        assert_eq!(shard_count(&config), 8);
     }
 }

@@ -84,12 +84,12 @@ struct Known {
 // === impl Families ===
 
 impl Families {
-    /// The families of our listeners; both if there are none. `[::]` takes IPv4 too, as Linux has it.
+    /// The families of our listeners; both if there are none. `[::]` is IPv6 alone: our sockets are bound so.
     #[must_use]
     pub fn of(listeners: impl IntoIterator<Item = IpAddr>) -> Self {
         let (mut v4, mut v6) = (false, false);
         for address in listeners {
-            v4 |= address.is_ipv4() || address.is_unspecified();
+            v4 |= address.is_ipv4();
             v6 |= address.is_ipv6();
         }
         match (v4, v6) {

@@ -22,8 +22,25 @@ use tokio::sync::Notify;
 
 /// How long accepting rests when the system refuses (out of file descriptors), so that it does not spin.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
 /// How many addresses of one name are tried.
 const ADDRESSES_TRIED: usize = 3;
+
+/// Listens on `address`. Must be called within a tokio runtime.
+///
+/// # Errors
+/// The address is not ours, in use, or not permitted.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if address.is_ipv6() {
+        // An IPv4 listener is a line of its own in the configuration, as with UDP.
+        socket2::SockRef::from(&socket).set_only_v6(true)?;
+    }
+    socket.set_reuseaddr(true)?; // a restart finds connections of its predecessor in TIME_WAIT
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// What comes out of the hub.
 #[derive(Debug)]

@@ -327,3 +327,11 @@ async fn ipv6_works_both_ways() {
     rig.hub.send(request(peer.local_addr().unwrap(), b"hello", 1));
     assert_eq!(receive(&mut accepted(&peer).await, 5).await, b"hello");
 }
+
+#[tokio::test]
+async fn the_two_families_can_listen_on_one_port() {
+    let four = super::bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    let port = four.local_addr().unwrap().port();
+    let six = super::bind(SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), port));
+    assert!(six.is_ok(), "{six:?}");
+}

@@ -46,10 +46,6 @@ impl<T> Arena<T> {
     pub(super) fn len(&self) -> usize {
         self.slab.len()
     }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
-        self.slab.iter().map(|(place, (_, value))| (place, value))
-    }
 }
 
 const fn place(id: u64) -> usize {

@@ -157,6 +157,7 @@ impl Endpoint {
         // §13.2.2.4: whatever came of the call, its 2xx is ACKed, or it would be repeated for half a minute.
         self.acknowledge_anyway(id);
         let Some(leg) = self.legs.remove(id.0) else { return };
+        self.dialogs -= leg.dialogs();
         if let Some(key) = key {
             self.leg_index.remove(&key);
         }

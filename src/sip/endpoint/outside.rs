@@ -85,6 +85,7 @@ impl Endpoint {
             return;
         };
         self.leg_index.insert(key, id);
+        self.dialogs += 1;
         if let Some(entry) = self.legs.get_mut(id) {
             entry.incoming = Some(server);
         }

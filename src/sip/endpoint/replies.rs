@@ -141,7 +141,9 @@ impl Endpoint {
             && !state.cancelled
         {
             state.peer = Some(source);
+            let before = state.dialogs();
             state.note_early(&response);
+            self.dialogs += state.dialogs() - before;
             self.events.push_back(Event::Progress { leg, response });
         }
         self.send_cancel(now, id);
@@ -182,8 +184,10 @@ impl Endpoint {
         let invite = Message::parse(std::mem::take(&mut entry.request)).ok();
         let fallback = invite.as_ref().and_then(Message::request_uri).unwrap_or_default();
         state.peer = Some(*source);
+        self.dialogs -= state.dialogs();
         state.dialog = Some(Dialog::of_answer(&response, &state.from, fallback));
         state.early = Vec::new();
+        self.dialogs += state.dialogs();
         state.answered = true;
         state.outgoing = None;
         let number = response.cseq().map_or(1, |cseq| cseq.number);
