@@ -231,6 +231,26 @@ impl Termination {
         self.status.unwrap_or(self.cause.entry().status)
     }
 
+    /// Q.850 cause: the row's, unless the row gathers statuses that a PBX's routing tells apart (RFC 3398 §8.2.6.1).
+    #[must_use]
+    pub fn q850(&self) -> u8 {
+        let row = self.cause.entry().q850;
+        if !matches!(self.cause, Cause::TargetRefused | Cause::TargetFailed | Cause::TargetNotFound) {
+            return row;
+        }
+        match self.heard {
+            Some(405 | 501) => 63,
+            Some(406) => 79,
+            Some(410) => 22,
+            Some(413 | 414 | 416 | 420 | 421 | 423 | 505 | 513) => 127,
+            Some(482 | 483) => 25,
+            Some(484) => 28,
+            Some(502) => 38,
+            Some(504) => 102,
+            _ => row,
+        }
+    }
+
     /// The status that a route's `retry_on` is asked about: what the far side gave, or what its silence amounts to.
     #[must_use]
     pub fn retry_status(&self) -> u16 {
@@ -248,9 +268,9 @@ impl Termination {
         let text = self.phrase.clone().unwrap_or_else(|| self.text());
         let text = text.replace(['"', '\\'], "'").replace(|c: char| c.is_control(), " ");
         if self.sip_status() < 300 {
-            return format!("Q.850;cause={};text=\"{text}\"", entry.q850);
+            return format!("Q.850;cause={};text=\"{text}\"", self.q850());
         }
-        format!("SIP;cause={};text=\"{text}\", Q.850;cause={};text=\"{}\"", self.sip_status(), entry.q850, entry.code)
+        format!("SIP;cause={};text=\"{text}\", Q.850;cause={};text=\"{}\"", self.sip_status(), self.q850(), entry.code)
     }
 
     /// What happened, with the particulars.
@@ -278,7 +298,7 @@ impl Serialize for Termination {
         out.serialize_field("code", entry.code)?;
         out.serialize_field("fault", &entry.fault)?;
         out.serialize_field("status", &self.sip_status())?;
-        out.serialize_field("q850", &entry.q850)?;
+        out.serialize_field("q850", &self.q850())?;
         out.serialize_field("text", entry.text)?;
         out.serialize_field("remedy", entry.remedy)?;
         out.serialize_field("detail", &self.detail)?;
@@ -330,6 +350,19 @@ mod tests {
         let expected = "SIP;cause=502;text=\"All bots are asleep\", Q.850;cause=41;text=\"bot_failed\"";
         assert_eq!(end.reason_header(), expected);
         assert_eq!(end.text(), Cause::BotFailed.entry().text);
+    }
+
+    #[test]
+    fn statuses_that_share_a_row_keep_the_q850_cause_that_a_pbx_routes_by() {
+        for (status, cause) in [(404, 1), (410, 22), (405, 63), (483, 25), (484, 28), (500, 41), (502, 38), (504, 102)]
+        {
+            let end = Termination::from_target(status, "x");
+            assert!(
+                end.reason_header().contains(&format!("Q.850;cause={cause};")),
+                "{status}: {}",
+                end.reason_header()
+            );
+        }
     }
 
     #[test]
