@@ -66,6 +66,10 @@ pub enum Command {
     TakeAnswer,
     /// Offer the peer's change to the other leg.
     PassReinvite,
+    /// Keep the peer's change until the caller's ACK: leg A can be offered nothing before it.
+    KeepReinvite,
+    /// Offer the change that was kept to leg A.
+    PassKeptReinvite,
     /// Take over what the other leg answered.
     PassReinviteAnswer,
     /// Tell the initiator that the other leg refused its change.
@@ -105,7 +109,11 @@ pub const fn react(state: State, side: Side, happened: Happened) -> &'static [Co
         // A BYE instead of a CANCEL is legal on an early dialog (RFC 3261 §15).
         (S::Calling, A, H::HungUp) => &[C::EndCancelled],
         // --- our 200 is on its way
-        (S::Answering, A, H::Acknowledged) => &[C::Complete],
+        (S::Answering, A, H::Acknowledged) => &[C::Complete, C::PassKeptReinvite],
+        // Leg B was acknowledged before leg A acknowledges: a peer that changes the session as soon as it is up (a move
+        // of the media, a single codec) is early through no fault of its own, and is not sent away for seconds.
+        (S::Answering, B, H::Reinvited) => &[C::KeepReinvite],
+        (S::Answering, B, H::Cancelled) => &[C::WithdrawChange],
         // --- both up
         (S::Up, A, H::Acknowledged) | (_, B, H::Acknowledged) => &[C::FinishExchange],
         (S::Up, _, H::Reinvited) => &[C::PassReinvite],
@@ -160,11 +168,13 @@ mod tests {
             (S::Calling, A, H::HungUp, &[C::EndCancelled]),
             (S::Calling, A, H::Reinvited, &[C::RefuseGlare]),
             (S::Calling, B, H::Reinvited, &[C::RefuseGlare]),
-            (S::Answering, A, H::Acknowledged, &[C::Complete]),
+            (S::Answering, A, H::Acknowledged, &[C::Complete, C::PassKeptReinvite]),
             (S::Answering, A, H::Unacknowledged, &[C::EndUnacknowledged]),
             (S::Answering, A, H::HungUp, &[C::EndHungUp]),
             (S::Answering, B, H::HungUp, &[C::EndHungUp]),
-            (S::Answering, B, H::Reinvited, &[C::RefuseGlare]),
+            (S::Answering, A, H::Reinvited, &[C::RefuseGlare]),
+            (S::Answering, B, H::Reinvited, &[C::KeepReinvite]),
+            (S::Answering, B, H::Cancelled, &[C::WithdrawChange]),
             (S::Answering, B, H::DialogLost, &[C::EndDialogLost]),
             (S::Up, A, H::Reinvited, &[C::PassReinvite]),
             (S::Up, B, H::Reinvited, &[C::PassReinvite]),

@@ -31,6 +31,8 @@ impl Call {
             }
             Command::TakeAnswer => self.take_late_answer(desk, now, message),
             Command::PassReinvite => self.pass_reinvite(desk, now, side, message),
+            Command::KeepReinvite => self.kept_change.clone_from(&notice.message),
+            Command::PassKeptReinvite => self.pass_kept_reinvite(desk, now),
             Command::PassReinviteAnswer => self.pass_reinvite_answer(desk, now, side, message),
             Command::PassReinviteRefusal => self.pass_reinvite_refusal(desk, now, notice),
             Command::WithdrawChange => self.withdraw_change(desk, now, side),

@@ -1,6 +1,7 @@
 //! A change of the session while the call is up: offered by one leg, passed to the other, whose answer is the answer.
 //! Apart from the other commands because it is the only thing in a call that two legs can do against each other.
 
+use super::bridge::State;
 use super::desk::{CallTimer, Desk};
 use super::events::Notice;
 use super::negotiation::{self, Kind};
@@ -43,6 +44,12 @@ impl Call {
             }
             None => self.refuse(desk, now, side, StatusCode::REQUEST_PENDING, Vec::new()),
         }
+    }
+
+    /// The caller's ACK is there: leg A can be offered what leg B asked for in the meantime.
+    pub fn pass_kept_reinvite(&mut self, desk: &mut Desk, now: Instant) {
+        let Some(kept) = self.kept_change.take().filter(|_| self.state == State::Up) else { return };
+        self.pass_reinvite(desk, now, Side::B, Some(&kept));
     }
 
     /// What the other leg is offered for a change of `side`.
@@ -188,6 +195,9 @@ impl Call {
 
     /// The initiator cancelled its change; the endpoint has answered it 487.
     pub fn withdraw_change(&mut self, desk: &mut Desk, now: Instant, side: Side) {
+        if side == Side::B {
+            self.kept_change = None;
+        }
         let open = |exchange: &&mut Exchange| exchange.initiator == side && exchange.stage == ExchangeStage::Offered;
         if self.exchange.as_mut().filter(open).is_some() {
             self.withdraw(desk, now);
@@ -233,6 +243,9 @@ impl Call {
 
     /// Leg B is about to be replaced: a change that waits for it, or came from it, has lost its other half.
     pub fn drop_exchange(&mut self, desk: &mut Desk, now: Instant) {
+        if self.kept_change.take().is_some() {
+            self.refuse(desk, now, Side::B, StatusCode::REQUEST_PENDING, Vec::new());
+        }
         let lost = |exchange: &mut Exchange| exchange.initiator == Side::B || exchange.stage != ExchangeStage::Answered;
         let Some(exchange) = self.exchange.take_if(lost) else { return };
         self.disarm_exchange(desk);

@@ -144,6 +144,7 @@ fn place(
         parting: None,
         released: Vec::new(),
         exchange: None,
+        kept_change: None,
         relay: Some(relay),
         policy: policy.clone(),
         trunk: decided.trunk,

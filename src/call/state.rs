@@ -32,6 +32,8 @@ pub(super) struct Call {
     /// Legs that were let go and still have to close.
     pub released: Vec<LegId>,
     pub exchange: Option<Exchange>,
+    /// A re-INVITE of leg B that came before the caller's ACK; the endpoint holds its transaction open.
+    pub kept_change: Option<Message>,
     pub relay: Option<Relay>,
     pub policy: Arc<Policy>,
     pub trunk: Arc<Trunk>,

@@ -462,3 +462,54 @@ fn a_call_that_moves_to_another_target_of_dailys_stays_with_its_companion() {
     bench.pump();
     assert_eq!(bench.reports.iter().filter(|report| matches!(report, Report::Ended(_))).count(), 1);
 }
+
+#[test]
+fn a_change_of_the_far_side_that_overtakes_the_callers_ack_waits_for_it() {
+    let mut bench = Bench::new("");
+    let (a, b) = bench.call(Some(audio("sendrecv", "0 8")));
+    bench.cloud.answer(bench.now, b, vec![], Some(audio("sendrecv", "0"))).unwrap();
+    bench.pump();
+    bench.cloud.reinvite(bench.now, b, vec![], Some(audio("sendonly", "0"))).unwrap();
+    bench.pump();
+    let offered = |event: &Event| matches!(event, Event::Reinvited { leg, .. } if *leg == a);
+    assert_eq!(refused(&bench.cloud_events), None, "it is early through no fault of its own");
+    assert!(!bench.pbx_events.iter().any(offered), "leg A can be offered nothing before its ACK");
+    bench.pbx.acknowledge(bench.now, a, None).unwrap();
+    bench.pump();
+    assert!(bench.pbx_events.iter().any(offered));
+    bench.pbx.answer(bench.now, a, vec![], Some(audio("recvonly", "0"))).unwrap();
+    bench.pump();
+    assert!(bench.cloud_events.iter().any(|event| matches!(event, Event::ReinviteAnswered { .. })));
+}
+
+#[test]
+fn a_kept_change_that_is_cancelled_is_never_offered() {
+    let mut bench = Bench::new("");
+    let (a, b) = bench.call(Some(audio("sendrecv", "0 8")));
+    bench.cloud.answer(bench.now, b, vec![], Some(audio("sendrecv", "0"))).unwrap();
+    bench.pump();
+    bench.cloud.reinvite(bench.now, b, vec![], Some(audio("sendonly", "0"))).unwrap();
+    bench.pump();
+    bench.cloud.cancel(bench.now, b, vec![]).unwrap();
+    bench.pump();
+    assert_eq!(refused(&bench.cloud_events), Some(487));
+    bench.pbx.acknowledge(bench.now, a, None).unwrap();
+    bench.pump();
+    assert!(!bench.pbx_events.iter().any(|event| matches!(event, Event::Reinvited { .. })));
+    assert_eq!(bench.state(), CallState::Held);
+}
+
+#[test]
+fn a_kept_change_ends_with_the_leg_that_asked_for_it() {
+    let mut bench = Bench::new(TO_PBX);
+    let (a, b) = bench.call(Some(audio("sendrecv", "0 8")));
+    bench.cloud.answer(bench.now, b, vec![], Some(audio("sendrecv", "0"))).unwrap();
+    bench.pump();
+    bench.cloud.reinvite(bench.now, b, vec![], Some(audio("sendonly", "0"))).unwrap();
+    bench.pump();
+    bench.fail(OnFailure::Fallback);
+    assert_eq!(refused(&bench.cloud_events), Some(491));
+    bench.pbx.acknowledge(bench.now, a, None).unwrap();
+    bench.pump();
+    assert!(!bench.pbx_events.iter().any(|event| matches!(event, Event::Reinvited { .. })));
+}
