@@ -82,6 +82,14 @@ impl Gateway {
         self.shared.one_call(call_id).await
     }
 
+    /// What the companion holds; nothing without a `[daily]` section, or once stopped.
+    pub async fn held(&self) -> crate::room::Census {
+        match &self.companion {
+            Some((companion, _)) => companion.census().await,
+            None => crate::room::Census::default(),
+        }
+    }
+
     /// Completes when somebody asks for a drain by the API.
     pub async fn drain_requested(&self) {
         let mut draining = self.shared.draining.subscribe();

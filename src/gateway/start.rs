@@ -3,7 +3,8 @@
 
 use super::shard_thread::{self, Control, Router, ShardInbox, Surroundings};
 use super::{Addresses, Gateway, Shared};
-use crate::call::{Policy, Shard, ShardSettings, shard::shard_of_owner};
+use crate::call::desk::shard_of_owner;
+use crate::call::{Policy, Shard, ShardSettings};
 use crate::clock::{self, Entropy};
 use crate::config::Config;
 use crate::config::value::ListenProtocol;

@@ -1,5 +1,5 @@
-//! The numbering plan of one country, compiled from libphonenumber's data. It stands apart from the rules because the
-//! data's own crate keeps one locked cache of patterns for the whole process; a plan compiled once per country has no lock.
+//! The numbering plan of one country, compiled from the tables in `plans`. It stands apart from the rules because its
+//! patterns cost time and memory: those of a configured country are compiled, once, and matching them takes no lock.
 
 use super::plans::{self, FormatPlan};
 use regex::Regex;

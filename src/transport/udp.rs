@@ -20,12 +20,20 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?; // an IPv4 listener is a line of its own in the configuration
     }
-    socket.set_reuse_port(true)?;
+    // A port that the system is to choose must be free: among sockets that may share, Linux would choose a shared one,
+    // and another gateway on port 0 would get half of our calls.
+    let chosen = address.port() != 0;
+    if chosen {
+        socket.set_reuse_port(true)?;
+    }
     // The kernel caps these silently; what it gives is enough to run.
     let _ = socket.set_recv_buffer_size(BUFFER);
     let _ = socket.set_send_buffer_size(BUFFER);
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    if !chosen {
+        socket.set_reuse_port(true)?;
+    }
     Ok(socket.into())
 }
 
@@ -47,6 +55,7 @@ pub fn probe(address: SocketAddr) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::{bind, probe};
+    use std::collections::HashSet;
 
     #[test]
     fn two_shards_can_share_an_address_and_a_stranger_is_noticed() {
@@ -57,5 +66,13 @@ mod tests {
         assert!(probe(address).is_err());
         drop((first, second));
         assert!(probe(address).is_ok());
+    }
+
+    #[test]
+    fn a_port_that_the_system_chooses_is_nobody_elses() {
+        // More than enough for several collisions if the system may choose a port that is shared already.
+        let sockets: Vec<_> = (0..800).map(|_| bind("127.0.0.1:0".parse().unwrap()).unwrap()).collect();
+        let ports: HashSet<u16> = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
+        assert_eq!(ports.len(), sockets.len());
     }
 }

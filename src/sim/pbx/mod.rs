@@ -20,6 +20,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// How a simulated PBX is set up.
 #[derive(Debug, Clone)]
@@ -59,6 +60,8 @@ pub struct CallPlan {
     pub laws: Vec<Law>,
     /// When the caller hangs up.
     pub hang_up: HangUp,
+    /// Hangs up when this is notified, or cancels if it was not answered yet.
+    pub hang_up_on: Option<Arc<Notify>>,
     /// Give up this long after the INVITE if unanswered.
     pub cancel_after: Option<Duration>,
     /// Put on hold and take back.
@@ -233,6 +236,7 @@ impl CallPlan {
             extra: vec![],
             laws: vec![Law::Mu, Law::A],
             hang_up: HangUp::AfterBot(25),
+            hang_up_on: None,
             cancel_after: None,
             hold: None,
             faults: CallFaults::default(),

@@ -13,6 +13,7 @@ use crate::sim::task::until;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::Notify;
 
 /// The call's own state.
 struct Placed {
@@ -96,6 +97,7 @@ impl Placed {
         let detail = format!("to {} caller {}", self.plan.called, self.plan.caller);
         let line = self.shared.line.clone();
         let mut heard = self.phone.listen();
+        let told = self.plan.hang_up_on.clone();
         line.flush(&mut self.leg, &detail).await;
         while !self.over || (self.leg.is_busy() && !self.plan.faults.vanish) {
             let own = [self.cancel, self.bye, self.hold, self.resume];
@@ -112,6 +114,7 @@ impl Placed {
                     if changed.is_err() { return }
                     self.listen(clock::now());
                 }
+                () = notified(told.as_deref()), if !self.over => self.stop(clock::now()),
                 () = until(deadline) => {
                     let now = clock::now();
                     for event in self.leg.expire(now) {
@@ -156,12 +159,17 @@ impl Placed {
             self.offer_again(now, Flow::Both);
         }
         if taken(&mut self.bye, now) {
-            if self.answered.is_some() {
-                self.hang_up(now);
-            } else if !self.over {
-                self.outcome.ended_by = "cancel";
-                self.leg.cancel(now);
-            }
+            self.stop(now);
+        }
+    }
+
+    /// The caller has enough: BYE, or CANCEL while nobody answered.
+    fn stop(&mut self, now: Instant) {
+        if self.answered.is_some() {
+            self.hang_up(now);
+        } else if !self.over {
+            self.outcome.ended_by = "cancel";
+            self.leg.cancel(now);
         }
     }
 
@@ -317,6 +325,14 @@ impl Placed {
             self.end("silence", clock::now());
         }
         self.outcome
+    }
+}
+
+/// Waits for the order to hang up; for ever if nobody can give it.
+async fn notified(order: Option<&Notify>) {
+    match order {
+        Some(order) => order.notified().await,
+        None => std::future::pending().await,
     }
 }
 

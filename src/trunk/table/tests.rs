@@ -113,3 +113,16 @@ fn a_trunk_without_a_country_reads_numbers_as_the_whole_file_does() {
     assert_eq!(table.by_name("a").unwrap().region.id(), "DE");
     assert_eq!(table.by_name("b").unwrap().region.id(), "FR");
 }
+
+#[test]
+fn trunks_of_one_country_share_its_plan_and_a_reload_keeps_it() {
+    let config: Config = toml::from_str(
+        "[numbers]\ncountry = \"DE\"\n[[trunk]]\nname = \"a\"\npeers = [\"10.0.0.1\"]\n[[trunk]]\nname = \"b\"\npeers = [\"10.0.0.2\"]\ncountry = \"DE\"\n",
+    )
+    .unwrap();
+    let table = Table::new(&config, &HashMap::new());
+    let reloaded = Table::after(&table, &config, &HashMap::new());
+    let region = |table: &Table, name| Arc::clone(&table.by_name(name).unwrap().region);
+    assert!(Arc::ptr_eq(&region(&table, "a"), &region(&table, "b")));
+    assert!(Arc::ptr_eq(&region(&table, "a"), &region(&reloaded, "b")));
+}
