@@ -1,12 +1,11 @@
 //! The doing: each command of the bridge table as the calls to the endpoint, the relay and the record that it means.
 
 use super::bridge::{Command, State};
+use super::desk::{Desk, Output};
 use super::events::Notice;
 use super::leg::Phase;
 use super::negotiation;
-use super::setup::text_of;
-use super::shard::Output;
-use super::state::{Call, Desk};
+use super::state::Call;
 use super::teardown::EndedBy;
 use crate::error::{Cause, Termination};
 use crate::media::Side;
@@ -170,7 +169,7 @@ impl Call {
 
     fn hung_up(&mut self, desk: &mut Desk, now: Instant, side: Side, message: Option<&Message>) {
         if side == Side::B && self.hold_dropped() && self.state != State::Diverting {
-            let told = message.and_then(|message| text_of(message, HeaderName::Reason));
+            let told = message.and_then(|message| message.text(HeaderName::Reason).map(std::borrow::Cow::into_owned));
             let end = Termination { detail: told, ..Termination::new(Cause::HoldDropped) };
             self.divert_or_end(desk, now, end);
             return;

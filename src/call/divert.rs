@@ -2,10 +2,10 @@
 //! the line, hears what plays, and is joined to the fallback when it answers.
 
 use super::bridge::State;
+use super::desk::{Desk, Output};
 use super::leg::Phase;
 use super::setup::Outgoing;
-use super::shard::Output;
-use super::state::{Attempt, Call, Desk, Hold};
+use super::state::{Attempt, Call, Hold};
 use super::teardown::EndedBy;
 use crate::config::route::{Fallback, TrunkFallback};
 use crate::error::{Cause, Termination};

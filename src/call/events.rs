@@ -2,8 +2,9 @@
 //! bridge table. The translation keeps each leg's phase; it decides nothing.
 
 use super::bridge::{Happened, State, react};
+use super::desk::{CallTimer, Desk};
 use super::leg::Phase;
-use super::state::{Call, CallTimer, Desk, Hold};
+use super::state::{Call, Hold};
 use super::teardown::EndedBy;
 use crate::config::room::OnFailure;
 use crate::error::{Cause, Termination};

@@ -2,9 +2,10 @@
 //! Apart from the other commands because it is the only thing in a call that two legs can do against each other.
 
 use super::bridge::State;
+use super::desk::{CallTimer, Desk};
 use super::events::Notice;
 use super::negotiation::{self, Kind};
-use super::state::{Call, CallTimer, Desk, Exchange, ExchangeStage};
+use super::state::{Call, Exchange, ExchangeStage};
 use super::teardown::EndedBy;
 use crate::error::{Cause, Termination};
 use crate::media::Side;

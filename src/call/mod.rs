@@ -3,6 +3,7 @@
 
 pub mod bridge;
 mod commands;
+pub mod desk;
 mod divert;
 mod events;
 mod exchange;
@@ -15,8 +16,9 @@ pub mod shard;
 mod state;
 mod teardown;
 
+pub use desk::{Output, ShardSettings};
 pub use policy::Policy;
-pub use shard::{Output, Shard, ShardSettings};
+pub use shard::Shard;
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,9 @@
 //! The sessions of the two legs: which offer leg B gets from leg A's, which answer leg A gets from leg B's, and what
 //! the relay has to know. Every description is built from negotiated state by one function of `sdp` (never edited).
 
+use super::desk::Desk;
 use super::leg::Leg;
-use super::state::{Call, Desk};
+use super::state::Call;
 use crate::error::{Cause, Termination};
 use crate::media::{Flow, PayloadMap, RelayCommand, Side, SideConfig, Timeouts};
 use crate::record::Step;

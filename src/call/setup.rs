@@ -2,11 +2,11 @@
 //! leaves its step in the record, and a refusal goes out with the reason that the step names.
 
 use super::bridge::State;
+use super::desk::{CallTimer, Desk, Output};
 use super::journal::Journal;
 use super::leg::{Leg, Phase};
 use super::negotiation::{self, Kind};
-use super::shard::Output;
-use super::state::{Attempt, Call, CallTimer, Desk, Hold};
+use super::state::{Attempt, Call, Hold};
 use super::{Policy, teardown};
 use crate::config::target::TargetKind;
 use crate::error::{Cause, Termination};
@@ -16,7 +16,7 @@ use crate::record::{CallFacts, CallId, Lane, Step};
 use crate::route::{Query, Route, Target};
 use crate::sip::endpoint::{Headers, Invite, LegId};
 use crate::sip::uri::escape_user;
-use crate::sip::{HeaderName, Message, Source};
+use crate::sip::{Message, Source};
 use crate::trunk::{Trunk, admission};
 use crate::{room, sdp};
 use std::borrow::Cow;
@@ -358,9 +358,4 @@ fn quoted(text: &str) -> String {
         out.push(character);
     }
     out
-}
-
-/// The value of a header field as text, for passing it on.
-pub(super) fn text_of(message: &Message, name: HeaderName) -> Option<String> {
-    message.value(name).map(|value| String::from_utf8_lossy(value).into_owned())
 }

@@ -1,9 +1,10 @@
 //! A shard: some of the gateway's calls with everything they need, owned by one thread and shared with none. It is
 //! sans-IO: messages, instructions and time go in; messages, reports and finished records come out.
 
+use super::desk::{CallTimer, Desk, OWNER_PLACE, Output, ShardSettings};
 use super::events::notice;
 use super::setup::{self, Arrival};
-use super::state::{Call, CallTimer, Desk};
+use super::state::Call;
 use super::teardown::{self, EndedBy};
 use super::{Policy, bridge};
 use crate::clock::Entropy;
@@ -12,7 +13,7 @@ use crate::media::{MediaEvent, Plane};
 use crate::observe::Metrics;
 use crate::observe::metrics::Direction;
 use crate::record::{CallId, CallRecord};
-use crate::room::{Instruction, Report};
+use crate::room::Instruction;
 use crate::sip::endpoint::{Census, Endpoint, Event, Headers, LegId, RequestId, Settings};
 use crate::sip::timer::TimerWheel;
 use crate::sip::transaction::ClientId;
@@ -21,44 +22,8 @@ use bytes::Bytes;
 use slab::Slab;
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
-
-/// Bits of a relay owner's name that are the call's place in its shard.
-const OWNER_PLACE: u64 = 0xffff_ffff;
-/// Where the shard's number starts in a relay owner's name.
-const OWNER_SHARD: u32 = 56;
-
-/// The shard that a relay's owner belongs to.
-#[must_use]
-pub const fn shard_of_owner(owner: u64) -> u8 {
-    (owner >> OWNER_SHARD) as u8
-}
-
-/// What a shard knows of itself.
-#[derive(Debug, Clone)]
-pub struct ShardSettings {
-    /// Its number; part of every [`CallId`] it makes.
-    pub shard: u8,
-    /// Host part of `From` towards targets.
-    pub from_host: String,
-    /// The address written into SDP.
-    pub media_address: IpAddr,
-    /// The same moment on both clocks, to date records.
-    pub epoch: (Instant, SystemTime),
-    /// New calls are refused.
-    pub draining: bool,
-}
-
-/// What a shard says to the outside, besides what it transmits.
-#[derive(Debug)]
-pub enum Output {
-    /// To the companion.
-    Report(Report),
-    /// To the store.
-    Finished(Box<CallRecord>),
-}
+use std::time::Instant;
 
 /// Some of the gateway's calls.
 pub struct Shard {
@@ -66,21 +31,6 @@ pub struct Shard {
     calls: Slab<Call>,
     by_id: HashMap<CallId, usize>,
     policy: Arc<Policy>,
-}
-
-// === impl ShardSettings ===
-
-impl ShardSettings {
-    /// A call's name at the media plane: the shard, some bits that make it unique, and the place.
-    pub(super) fn owner(&self, key: usize, bits: u64) -> u64 {
-        u64::from(self.shard) << OWNER_SHARD | (bits & !OWNER_PLACE) << 8 >> 8 | (key as u64 & OWNER_PLACE)
-    }
-
-    /// Wall-clock time of `now`.
-    #[must_use]
-    pub fn wall(&self, now: Instant) -> SystemTime {
-        self.epoch.1 + now.saturating_duration_since(self.epoch.0)
-    }
 }
 
 // === impl Shard ===

@@ -1,23 +1,20 @@
-//! A call as a value in its shard, and the desk: what the shard lends to whichever call is being worked on.
+//! A call as a value in its shard: both legs, what was decided about it, and everything it owns while it lives. Apart
+//! from what is done with it, so that a reader sees on one page all that a call can be.
 
 use super::bridge::State;
 use super::journal::Journal;
 use super::leg::Leg;
-use super::shard::{Output, ShardSettings};
 use super::{Policy, leg};
-use crate::clock::Entropy;
 use crate::error::Termination;
 use crate::identity::Numbers;
-use crate::media::{Plane, Relay, Side};
-use crate::observe::Metrics;
+use crate::media::{Relay, Side};
 use crate::record::CallId;
 use crate::route::{Route, Target};
 use crate::sdp::Description;
 use crate::sip::Message;
-use crate::sip::endpoint::{Endpoint, LegId};
-use crate::sip::timer::{TimerKey, TimerWheel};
+use crate::sip::endpoint::LegId;
+use crate::sip::timer::TimerKey;
 use crate::trunk::{Trunk, admission::Slot};
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// One call.
@@ -100,32 +97,6 @@ pub(super) enum ExchangeStage {
     Withdrawn,
     /// The other leg took a withdrawn change and is offered the old session again.
     Restoring,
-}
-
-/// A named wait of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CallTimer {
-    /// Leg B may ring no longer (`ring_timeout`).
-    Ring,
-    /// The other leg may take no longer over a change of the session (64*T1).
-    Exchange,
-    /// The call may last no longer (`max_duration`).
-    Hard,
-}
-
-/// What the shard lends to a call.
-pub(super) struct Desk {
-    pub endpoint: Endpoint,
-    pub timers: TimerWheel<(usize, CallTimer)>,
-    pub plane: Box<dyn Plane>,
-    pub outputs: VecDeque<Output>,
-    pub metrics: Metrics,
-    pub entropy: Entropy,
-    pub settings: ShardSettings,
-    /// Calls whose end was not claimed yet.
-    pub active: usize,
-    /// Which call a leg belongs to.
-    pub legs: HashMap<LegId, usize>,
 }
 
 // === impl Call ===

@@ -2,11 +2,10 @@
 //! moment, and the legs are let go in the way that their phase allows.
 
 use super::bridge::State;
+use super::desk::{Desk, Output};
 use super::journal::Journal;
 use super::leg::{Leg, Phase};
-use super::setup::text_of;
-use super::shard::Output;
-use super::state::{Call, Desk, Hold};
+use super::state::{Call, Hold};
 use crate::error::{Cause, Termination};
 use crate::media::{Counts, Side};
 use crate::observe::{Metrics, metrics as metric};
@@ -115,8 +114,9 @@ impl Call {
         for timer in [self.hard_timer.take(), self.exchange_timer.take()].into_iter().flatten() {
             desk.timers.cancel(timer);
         }
-        let reason =
-            told.and_then(|message| text_of(message, HeaderName::Reason)).unwrap_or_else(|| end.reason_header());
+        let reason = told
+            .and_then(|message| message.text(HeaderName::Reason).map(std::borrow::Cow::into_owned))
+            .unwrap_or_else(|| end.reason_header());
         for side in [Side::A, Side::B] {
             self.release(desk, now, side, &end, &reason);
         }

@@ -1,7 +1,8 @@
 //! The file as a tree of values that know where they stand. It stands apart from the types of the sections, so that a
 //! problem found long after parsing still points at its line.
 
-use super::load::{Problem, Surroundings};
+use super::problem::Problem;
+use super::surroundings::Surroundings;
 use std::borrow::Cow;
 use std::ops::Range;
 use toml::Spanned;
@@ -13,6 +14,7 @@ pub(super) struct Document<'t> {
     text: &'t str,
     root: DeTable<'t>,
     substituted: Vec<Substitution>,
+    unresolved: Vec<Problem>,
 }
 
 /// What a `${...}` was replaced with: a secret perhaps, so that messages show the placeholder instead.
@@ -42,10 +44,11 @@ pub(super) struct Entry {
 // === impl Document ===
 
 impl<'t> Document<'t> {
-    /// Parses the text and replaces every `${env:NAME}` and `${file:PATH}`.
+    /// Parses the text and replaces every `${env:NAME}` and `${file:PATH}`; one that stands for nothing is kept as a problem,
+    /// so that it hides no other.
     pub(super) fn parse(text: &'t str, surroundings: &Surroundings<'_>) -> Result<Self, Vec<Problem>> {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let mut document = Self { text, root: root.into_inner(), substituted: vec![] };
+        let mut document = Self { text, root: root.into_inner(), substituted: vec![], unresolved: vec![] };
         if !errors.is_empty() {
             let problem = |error: &toml::de::Error| {
                 let message = format!("not valid TOML: {}", error.message());
@@ -59,7 +62,13 @@ impl<'t> Document<'t> {
             document.substitute(value, surroundings, &mut problems);
         }
         document.root = root;
-        if problems.is_empty() { Ok(document) } else { Err(problems) }
+        document.unresolved = problems;
+        Ok(document)
+    }
+
+    /// The placeholders that stand for nothing.
+    pub(super) fn unresolved(&self) -> &[Problem] {
+        &self.unresolved
     }
 
     /// The sections.

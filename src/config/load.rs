@@ -2,23 +2,12 @@
 //! [`Config`](super::Config) holds one that passed every check here.
 
 use super::document::Document;
+use super::problem::Problem;
+use super::surroundings::Surroundings;
 use super::{Config, checks, sections};
 use std::fmt;
 use std::net::ToSocketAddrs as _;
 use std::path::Path;
-
-/// One problem of the file, or one warning.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
-    /// Line, from 1; 0 if the file itself is the problem.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub remedy: String,
-}
 
 /// A file that cannot be used: everything that is wrong with it, in the order of its lines.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,18 +25,6 @@ pub struct Examined {
     pub config: Config,
     /// In the order of the lines.
     pub warnings: Vec<Problem>,
-}
-
-/// Where a configuration reaches outside of its text; tests put their own here.
-pub struct Surroundings<'s> {
-    /// What relative paths of `${file:PATH}` start from.
-    pub directory: &'s Path,
-    /// An environment variable.
-    pub env: &'s dyn Fn(&str) -> Option<String>,
-    /// A file's content.
-    pub read: &'s dyn Fn(&Path) -> std::io::Result<String>,
-    /// Does this host name have an address?
-    pub resolves: &'s dyn Fn(&str) -> bool,
 }
 
 // === impl LoadError ===
@@ -69,25 +46,6 @@ impl fmt::Display for LoadError {
             write!(f, "{}", problem.of(&self.file))?;
         }
         Ok(())
-    }
-}
-
-// === impl Problem ===
-
-impl Problem {
-    /// `FILE:LINE:COLUMN: message; remedy`.
-    #[must_use]
-    pub fn of(&self, file: &str) -> String {
-        if self.line == 0 {
-            return format!("{file}: {}; {}", self.message, self.remedy);
-        }
-        format!("{file}:{}:{}: {}; {}", self.line, self.column, self.message, self.remedy)
-    }
-}
-
-impl fmt::Debug for Surroundings<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Surroundings").field("directory", &self.directory).finish_non_exhaustive()
     }
 }
 
@@ -136,9 +94,17 @@ pub fn parse(text: &str) -> Result<Config, LoadError> {
 pub fn examine_text(file: &str, text: &str, surroundings: &Surroundings<'_>) -> Result<Examined, LoadError> {
     let document = Document::parse(text, surroundings).map_err(|problems| LoadError::new(file, problems))?;
     let mut problems = vec![];
+    let read = sections::read(&document, &mut problems);
+    if !document.unresolved().is_empty() {
+        // What is wrong with a value that is not there is not worth a second line.
+        let placeless = |problem: &Problem| document.unresolved().iter().all(|known| known.line != problem.line);
+        problems.retain(placeless);
+        problems.extend_from_slice(document.unresolved());
+        return Err(LoadError::new(file, problems));
+    }
     // What refers to another section is only checked when all sections could be read: a target that is unreadable
     // would make every route that names it wrong, too.
-    let Some(config) = sections::read(&document, &mut problems) else {
+    let Some(config) = read else {
         return Err(LoadError::new(file, problems));
     };
     let (problems, mut warnings) = checks::check(&config, &document, surroundings);

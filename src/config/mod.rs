@@ -18,11 +18,14 @@ mod checks;
 mod document;
 pub mod effective;
 pub mod load;
+mod problem;
 mod sections;
+mod surroundings;
 
 use serde::{Deserialize, Serialize};
 
-pub use load::{Examined, LoadError, Problem, examine, load, parse};
+pub use load::{Examined, LoadError, examine, load, parse};
+pub use problem::Problem;
 
 /// The whole file, secrets resolved, defaults filled in.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, schemars::JsonSchema)]

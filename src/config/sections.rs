@@ -3,7 +3,7 @@
 
 use super::Config;
 use super::document::{Document, take_out};
-use super::load::Problem;
+use super::problem::Problem;
 use super::value::Later;
 use serde::de::DeserializeOwned;
 use std::ops::Range;

@@ -29,7 +29,10 @@ impl Operations for Shared {
             let calls = self.metrics.load().calls;
             return Readiness::Draining { calls };
         }
-        Readiness::Ready
+        match self.shards.iter().position(super::ShardHandle::is_gone) {
+            Some(number) => Readiness::Unable { reason: format!("shard {number} has ended; see the log and restart") },
+            None => Readiness::Ready,
+        }
     }
 
     fn calls(&self, filter: Filter) -> Answer<'_, Vec<Arc<CallRecord>>> {
@@ -40,7 +43,10 @@ impl Operations for Shared {
             calls.truncate(filter.limit);
             let rest = filter.limit.saturating_sub(calls.len());
             if rest > 0 {
-                calls.extend(self.recent.list(&Filter { limit: rest, ..filter }));
+                // A call may have ended since the shards were asked: its last record is the better one.
+                let ended = self.recent.list(&Filter { limit: rest, ..filter });
+                calls.retain(|call| ended.iter().all(|other| other.call_id != call.call_id));
+                calls.extend(ended);
             }
             calls
         })

@@ -154,6 +154,12 @@ impl ShardHandle {
         let _ = self.control.send(control);
     }
 
+    /// Has its thread ended? Nothing that is hashed to it is answered then.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.control.is_closed()
+    }
+
     /// Its load, to wait on.
     #[must_use]
     pub fn load(&self) -> watch::Receiver<Load> {
@@ -208,6 +214,13 @@ impl Router {
             shard.control(Control::SendFailed(transaction));
         }
     }
+}
+
+/// The socket that has to send, or else the first that can reach `to`.
+fn pick<S>(sockets: &[(SocketAddr, S)], from: Option<SocketAddr>, to: SocketAddr) -> Option<&S> {
+    let named = sockets.iter().find(|(local, _)| Some(*local) == from);
+    let able = || sockets.iter().find(|(local, _)| local.is_ipv4() == to.is_ipv4());
+    named.or_else(able).map(|(_, socket)| socket)
 }
 
 /// What the loop woke up for.
@@ -362,8 +375,8 @@ impl ShardThread {
     fn send(&mut self, transmit: Transmit) {
         match (&transmit.hop.address, transmit.hop.protocol) {
             (HopAddress::Socket(to), Protocol::Udp) => {
-                let socket = self.sockets.iter().find(|(local, _)| local.is_ipv4() == to.is_ipv4());
-                let sent = socket.map(|(_, socket)| socket.try_send_to(&transmit.payload, *to));
+                let socket = pick(&self.sockets, transmit.from, *to);
+                let sent = socket.map(|socket| socket.try_send_to(&transmit.payload, *to));
                 match sent {
                     // A full buffer is a lost datagram: the transaction sends again.
                     Some(Ok(_)) => {}
@@ -417,5 +430,32 @@ impl ShardThread {
             timers: census.timers as u64,
             media_ports: self.shard.ports_in_use() as u64,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{channels, pick};
+    use std::net::SocketAddr;
+
+    #[test]
+    fn a_response_leaves_from_where_its_request_came_to_and_a_request_from_any_socket_of_the_family() {
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let (six, one, two) = (address("[2001:db8::1]:5060"), address("192.0.2.1:5060"), address("192.0.2.1:5070"));
+        let sockets = [(six, 6), (one, 1), (two, 2)];
+        let to = address("198.51.100.1:5060");
+        assert_eq!(pick(&sockets, Some(two), to), Some(&2));
+        assert_eq!(pick(&sockets, Some(address("192.0.2.9:1")), to), Some(&1));
+        assert_eq!(pick(&sockets, None, to), Some(&1));
+        assert_eq!(pick(&sockets, None, address("[2001:db8::2]:5060")), Some(&6));
+        assert_eq!(pick(&sockets[..1], None, to), None);
+    }
+
+    #[test]
+    fn a_shard_whose_thread_ended_is_gone() {
+        let (handle, inbox) = channels();
+        assert!(!handle.is_gone());
+        drop(inbox);
+        assert!(handle.is_gone());
     }
 }

@@ -3,12 +3,13 @@
 
 use super::shard_thread::{self, Control, Router, ShardInbox, Surroundings};
 use super::{Addresses, Gateway, Shared};
-use crate::call::{Policy, Shard, ShardSettings, shard::shard_of_owner};
+use crate::call::desk::shard_of_owner;
+use crate::call::{Policy, Shard, ShardSettings};
 use crate::clock::{self, Entropy};
 use crate::config::Config;
 use crate::config::value::ListenProtocol;
 use crate::http::webhook::{self, Webhooks};
-use crate::http::{access::Access, admin};
+use crate::http::{access::Access, admin, serve};
 use crate::media::MediaEvent;
 use crate::media::plane::SocketPlane;
 use crate::media::worker::{Worker, WorkerHandle};
@@ -393,11 +394,7 @@ fn webhook_router(
 }
 
 fn serve(listener: TcpListener, router: axum::Router) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "an HTTP listener stopped");
-        }
-    })
+    tokio::spawn(serve::serve(listener, router, serve::HEAD_PATIENCE))
 }
 
 #[cfg(test)]

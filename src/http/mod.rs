@@ -1,10 +1,11 @@
 //! The HTTP listeners: webhooks and bots on one (`webhook`), operators, probes and Prometheus on the other (`admin`).
-//! They are routers only; sockets are opened by whoever assembles the gateway.
+//! They are routers, and the loop that serves them; sockets are opened by whoever assembles the gateway.
 
 pub mod access;
 pub mod admin;
 pub mod body;
 pub mod problem;
+pub mod serve;
 pub mod webhook;
 
 pub use problem::Problem;

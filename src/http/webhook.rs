@@ -1,5 +1,6 @@
 //! The webhook listener: Daily's calls and events, and the bots' ready signals. It checks who speaks and what, answers at
-//! once, and leaves the work to the companion; nothing here can be busy, so nothing here answers 5xx.
+//! once, and leaves the work to the companion; nothing here can be busy, so nothing here answers 5xx but 501 for the
+//! endpoints of later versions.
 
 use super::body;
 use super::problem::Problem;
@@ -12,7 +13,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::routing::post;
+use axum::routing::{any, post};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,9 +45,16 @@ pub fn router(webhooks: Webhooks) -> Router {
         .route("/daily/dialin", post(dialin))
         .route("/daily/events", post(events))
         .route("/rooms/{room}/ready", post(ready))
+        .route("/daily/trunk", any(later))
+        .route("/signalwire/{call}", any(later))
         .fallback(|| async { Problem::plain(StatusCode::NOT_FOUND, "there is nothing here") })
         .method_not_allowed_fallback(|| async { Problem::plain(StatusCode::METHOD_NOT_ALLOWED, "only POST") })
         .with_state(webhooks)
+}
+
+/// An endpoint that the contract names and this version has not.
+async fn later() -> Problem {
+    Problem::not_in_this_version()
 }
 
 async fn dialin(State(webhooks): State<Webhooks>, headers: HeaderMap, body: Body) -> Answer {

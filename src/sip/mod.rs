@@ -87,6 +87,9 @@ pub struct LocalAddress {
 pub struct Transmit {
     /// Where to.
     pub hop: Hop,
+    /// The local address it has to leave from: a response goes from where its request came to (RFC 3261 §18.2.2,
+    /// RFC 3581 §4). `None` for any that fits.
+    pub from: Option<SocketAddr>,
     /// One whole message.
     pub payload: bytes::Bytes,
     /// Names the client transaction to blame if sending fails; `None` for responses and ACKs.

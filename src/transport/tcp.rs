@@ -267,11 +267,12 @@ impl Shared {
         }
         place.queue.close();
         let queued = std::iter::from_fn(|| place.queue.try_recv().ok());
-        for outgoing in outcome.untouched.into_iter().chain(queued) {
+        for mut outgoing in outcome.untouched.into_iter().chain(queued) {
             // The peer closed just before we wrote: one fresh connection, as if we had known.
-            match (outcome.end, outgoing.again()) {
-                (End::Lost, Ok(again)) => self.dispatch(again),
-                (_, Ok(outgoing) | Err(outgoing)) => self.fail(outgoing),
+            if outcome.end == End::Lost && outgoing.again() {
+                self.dispatch(outgoing);
+            } else {
+                self.fail(outgoing);
             }
         }
     }

@@ -44,7 +44,7 @@ fn client(number: u64) -> ClientId {
 
 fn to(address: HopAddress, connection: Option<ConnectionId>, payload: &[u8], transaction: Option<u64>) -> Transmit {
     let hop = Hop { protocol: Protocol::Tcp, address, connection };
-    Transmit { hop, payload: Bytes::copy_from_slice(payload), transaction: transaction.map(client) }
+    Transmit { hop, from: None, payload: Bytes::copy_from_slice(payload), transaction: transaction.map(client) }
 }
 
 fn request(address: SocketAddr, payload: &[u8], transaction: u64) -> Transmit {

@@ -7,8 +7,9 @@ mod policy;
 
 use super::Config;
 use super::document::{Document, Place};
-use super::load::{Problem, Surroundings};
+use super::problem::Problem;
 use super::sections::nearest;
+use super::surroundings::Surroundings;
 
 /// Problems and warnings of a configuration whose sections could all be read.
 pub(super) fn check(

@@ -416,3 +416,12 @@ fn secrets_are_masked_where_the_configuration_is_shown() {
         assert!(!text.contains("key-of-the-rest-api") && !text.contains("c2VjcmV0"), "{text}");
     }
 }
+
+#[test]
+fn a_missing_variable_hides_no_other_problem() {
+    let text = "[sip]\nadvertize = \"x\"\n[daily]\napi_key = \"${env:NOT_THERE_FOR_SURE}\"\nhmac = \"c2VjcmV0\"\n";
+    let error = parse(text).unwrap_err().to_string();
+    assert!(error.contains("NOT_THERE_FOR_SURE"), "{error}");
+    assert!(error.contains("unknown key `advertize`"), "{error}");
+    assert_eq!(error.lines().count(), 2, "{error}");
+}

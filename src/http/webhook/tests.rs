@@ -206,7 +206,8 @@ async fn a_body_that_is_too_long_is_refused_with_and_without_its_length() {
 #[tokio::test]
 async fn other_paths_and_methods_do_not_exist() {
     let door = Door::new();
-    for path in ["/", "/daily", "/daily/dialin/", "/daily/Dialin", "/rooms/ready", "/rooms/a/b/ready", "/daily/trunk"] {
+    for path in ["/", "/daily", "/daily/dialin/", "/daily/Dialin", "/rooms/ready", "/rooms/a/b/ready", "/daily/trunks"]
+    {
         assert_eq!(door.status(post(path, "{}")).await, 404, "{path}");
     }
     for method in [Method::GET, Method::PUT, Method::DELETE, Method::HEAD] {
@@ -215,6 +216,15 @@ async fn other_paths_and_methods_do_not_exist() {
         assert_eq!(response.status(), 405);
         assert_eq!(response.headers()["allow"], "POST");
     }
+}
+
+#[tokio::test]
+async fn endpoints_of_later_versions_are_refused_by_name() {
+    let door = Door::new();
+    for path in ["/daily/trunk", "/signalwire/voice", "/signalwire/swml", "/signalwire/status"] {
+        assert_eq!(door.status(post(path, "{}")).await, 501, "{path}");
+    }
+    assert!(door.counted().await.is_empty());
 }
 
 #[tokio::test]

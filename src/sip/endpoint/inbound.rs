@@ -56,7 +56,7 @@ impl Endpoint {
         let reply = Reply { reason: Some(&reason), ..Reply::bare(fault.status) };
         let tag = self.keyer.stateless_tag(message);
         let payload = reply.write(&self.settings, message, source.peer, &tag, None);
-        self.send(hop, payload, None);
+        self.send_back(hop, source.local, payload);
     }
 
     fn request(&mut self, now: Instant, source: Source, message: Message) {
@@ -116,8 +116,8 @@ impl Endpoint {
     pub(super) fn repeat_response(&mut self, id: u64) {
         let Some(entry) = self.servers.get(id) else { return };
         if let Some(response) = entry.response.clone() {
-            let hop = entry.hop.clone();
-            self.send(hop, response, None);
+            let (hop, local) = (entry.hop.clone(), entry.local);
+            self.send_back(hop, local, response);
         }
     }
 
@@ -140,6 +140,7 @@ impl Endpoint {
             merge,
             hop,
             peer: source.peer,
+            local: source.local,
             request: Some(Box::new(message)),
             response: None,
             tag,
@@ -170,7 +171,7 @@ impl Endpoint {
         let Some(request) = &entry.request else { return false };
         let contact = entry.leg.and_then(|leg| self.legs.get(leg.0)).map(|leg| leg.contact.as_str());
         let payload = reply.write(&self.settings, request, entry.peer, &entry.tag, contact);
-        let hop = entry.hop.clone();
+        let (hop, local) = (entry.hop.clone(), entry.local);
         entry.response = Some(payload.clone());
         if reply.status.is_final() {
             entry.request = None;
@@ -190,7 +191,7 @@ impl Endpoint {
                 (step.repeat, step.limit, step.over)
             }
         };
-        self.send(hop, payload, None);
+        self.send_back(hop, local, payload);
         if over {
             self.close_server(now, id);
         } else {

@@ -95,6 +95,8 @@ pub(super) struct ServerEntry {
     pub(super) hop: Hop,
     /// Where the request came from.
     pub(super) peer: SocketAddr,
+    /// Where it came to.
+    pub(super) local: SocketAddr,
     /// The request, until the final response.
     pub(super) request: Option<Box<Message>>,
     /// The last response, while it may have to be repeated.
@@ -133,7 +135,12 @@ impl Alarms {
 
 impl Endpoint {
     pub(super) fn send(&mut self, hop: Hop, payload: Bytes, transaction: Option<u64>) {
-        self.transmits.push_back(Transmit { hop, payload, transaction: transaction.map(ClientId) });
+        self.transmits.push_back(Transmit { hop, from: None, payload, transaction: transaction.map(ClientId) });
+    }
+
+    /// Sends a response from the address that its request came to.
+    pub(super) fn send_back(&mut self, hop: Hop, from: SocketAddr, payload: Bytes) {
+        self.transmits.push_back(Transmit { hop, from: Some(from), payload, transaction: None });
     }
 
     pub(super) fn arm(&mut self, now: Instant, owner: Owner, repeat: Change, limit: Change) {

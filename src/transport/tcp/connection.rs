@@ -71,14 +71,10 @@ impl Outgoing {
         Self { transmit, second: false }
     }
 
-    /// For a second connection: `Ok` the first time, the message back as `Err` after that.
-    pub(super) fn again(mut self) -> Result<Self, Self> {
-        if self.second {
-            return Err(self);
-        }
-        self.second = true;
+    /// May it try a second connection? Once.
+    pub(super) fn again(&mut self) -> bool {
         self.transmit.hop.connection = None;
-        Ok(self)
+        !std::mem::replace(&mut self.second, true)
     }
 }
 

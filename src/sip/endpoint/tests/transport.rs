@@ -20,6 +20,18 @@ fn responses_go_to_the_source_port_only_if_the_peer_asked_for_it() {
 }
 
 #[test]
+fn responses_leave_from_the_address_that_the_request_came_to() {
+    let mut bench = Bench::over(Protocol::Udp);
+    for text in [INVITE.to_owned(), INVITE.to_owned(), INVITE.replace("Call-ID", "Nobody").replace("INVITE", "OPTIONS")]
+    {
+        bench.receive(&text);
+    }
+    let sent = bench.transmits();
+    assert_eq!(sent.len(), 3, "the 100, the 100 again, and a 400");
+    assert!(sent.iter().all(|transmit| transmit.from == Some(bench.source.local)), "{sent:?}");
+}
+
+#[test]
 fn responses_over_a_stream_go_back_by_it_and_name_the_port_for_when_it_is_gone() {
     let hop = hop_of_answer(Protocol::Tcp, |text| text.replace("UDP 192.0.2.10:5066", "TCP 192.0.2.10:5090"));
     let address = socket("192.0.2.10:5090");
