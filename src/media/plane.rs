@@ -5,12 +5,14 @@ use super::ports::{Binding, Grant, PortPool};
 use super::socket::{Family, PortPair};
 use super::worker::{BerthId, WorkerHandle};
 use super::{Counters, Plane, PortsExhausted, Relay, RelayCommand, RelayId, RelaySink};
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::os::fd::AsRawFd as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -63,6 +65,10 @@ struct Berth {
 
 /// Ports of a berth: RTP and RTCP on either side.
 const PORTS_PER_RELAY: usize = 4;
+
+/// Descriptors that media leaves to webhooks, bots, streams and the admin listener, where the limit allows. Media sockets
+/// stay bound once they are, so what they take from the others is never given back.
+const SPARED: u64 = 128;
 
 /// Relay names are never used twice in a process, whichever plane gives them.
 static NEXT_RELAY: AtomicU64 = AtomicU64::new(1);
@@ -156,7 +162,7 @@ impl Shared {
     }
 
     fn bind(&self, port: u16) -> Binding<PortPair> {
-        match PortPair::bind(self.bind, port) {
+        match PortPair::bind(self.bind, port).and_then(sparing) {
             Ok(pair) => Binding::Bound(pair),
             // A port that another program has, or that the system reserves, says nothing about the next one.
             Err(error) if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {
@@ -205,6 +211,18 @@ fn adopt(workers: &mut [WorkerHandle], pairs: [PortPair; 2], family: Family) -> 
         .min_by_key(|(_, handle)| handle.berths())
         .ok_or_else(|| io::Error::other("every media worker has ended"))?;
     Ok(Berth { worker, id: handle.adopt(pairs, family)?, ports })
+}
+
+/// Gives a pair up that would leave too few descriptors to the rest of the process.
+fn sparing(pair: PortPair) -> io::Result<PortPair> {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let highest = pair.rtp.as_raw_fd().max(pair.rtcp.as_raw_fd());
+    if leaves_room(u64::try_from(highest).unwrap_or(0), limit) { Ok(pair) } else { Err(Errno::MFILE.into()) }
+}
+
+/// The system gives the lowest free number, so a number tells how many are taken.
+fn leaves_room(descriptor: u64, limit: u64) -> bool {
+    descriptor < limit.saturating_sub(SPARED.min(limit / 2))
 }
 
 /// Raises the limit of open files to what the system allows this process: each relay takes four. Returns the limit now.

@@ -385,6 +385,14 @@ fn the_file_limit_goes_up_to_what_is_allowed() {
     assert_eq!(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX), limit);
 }
 
+#[test]
+fn media_sockets_leave_descriptors_to_webhooks_and_streams() {
+    assert!(leaves_room(800, 1_024));
+    assert!(!leaves_room(896, 1_024));
+    assert!(leaves_room(30, 100) && !leaves_room(50, 100), "a very low limit is halved");
+    assert!(leaves_room(100_000, u64::MAX));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
     #[test]
