@@ -24,7 +24,7 @@ pub struct Stamp {
     pub sequence: u16,
 }
 
-/// [`PayloadMap`] as the worker reads it: one byte for each payload type, [`CLOSED`] drops.
+/// [`PayloadMap`] as the worker reads it: one byte for each payload type, one of them for "drop".
 #[derive(Debug, Clone)]
 pub struct Renumbering([u8; 128]);
 
@@ -39,7 +39,7 @@ const RTCP_TYPES: std::ops::RangeInclusive<u8> = 192..=223;
 
 /// Tells what came in on an RTP port.
 ///
-/// rtp-rs does the checking: with version, CSRC list, extension and padding it costs 6 ns of the 5 µs that the two
+/// rtp-rs does the checking: with version, CSRC list, extension and padding it costs 6 ns of the 4 µs that the two
 /// system calls of a packet take, where a look at length and version alone costs 2 ns. For those 4 ns no packet that a
 /// decoder behind us would stumble over is passed on.
 #[must_use]
