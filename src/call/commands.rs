@@ -139,7 +139,8 @@ impl Call {
     /// Leg B answered with something unusable: hang it up and go on as after a refusal.
     fn lose_b(&mut self, desk: &mut Desk, now: Instant, end: Termination) {
         if let Some(b) = self.b.take() {
-            self.let_go(desk, now, b, &end.reason_header());
+            let lane = self.lane(Side::B);
+            self.let_go(desk, now, b, lane, &end.reason_header());
         }
         self.next_target(desk, now, end);
     }

@@ -79,6 +79,7 @@ impl Call {
             relay.command(RelayCommand::Reset(Side::B));
         }
         self.leave_companion(desk);
+        // A trunk's limits are for calls that come from it: a caller in need is never refused by one of ours.
         self.target_slot = None;
         let formats = match self.formats_for(trunk.config.codecs.as_deref()) {
             Ok(formats) => formats,
@@ -121,7 +122,10 @@ impl Call {
         let Some(b) = self.b.take() else { return };
         match b.phase {
             Phase::Up => self.parting = Some(b),
-            Phase::Outgoing => self.let_go(desk, now, b, &why.reason_header()),
+            Phase::Outgoing => {
+                let lane = self.lane(Side::B);
+                self.let_go(desk, now, b, lane, &why.reason_header());
+            }
             _ => self.released.push(b.id),
         }
     }
@@ -145,7 +149,7 @@ impl Call {
             Attempt::Target { .. } => String::new(),
         };
         if let Some(parting) = self.parting.take() {
-            self.let_go(desk, now, parting, &reason);
+            self.let_go(desk, now, parting, Lane::CloudSip, &reason);
         }
     }
 

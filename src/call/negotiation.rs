@@ -82,8 +82,17 @@ impl Call {
     /// [`Cause::NoUsableMedia`] when nothing is left that the far side takes.
     pub fn formats_for(&self, takes: Option<&[String]>) -> Result<Vec<Format>, Termination> {
         let formats = match (&self.a.remote, self.answered()) {
-            // Once answered, only what is in use may be offered: leg A is not asked again.
-            (_, true) if !self.a.formats.is_empty() => negotiate::for_target(&self.a.formats, takes),
+            // Once answered, only what is in use may be offered: leg A is not asked again, and what it sends is the
+            // first codec of its answer. Another one is a fallback's last resort.
+            (_, true) if !self.a.formats.is_empty() => {
+                let spoken: Vec<String> =
+                    self.a.formats.first().map(|format| format.encoding.clone()).into_iter().collect();
+                let in_use = negotiate::restrict(&self.a.formats, Some(&spoken));
+                match negotiate::for_target(&in_use, takes) {
+                    formats if formats.is_empty() => negotiate::for_target(&self.a.formats, takes),
+                    formats => formats,
+                }
+            }
             (Some(description), _) => {
                 let offered = audio_formats(description)?;
                 let allowed = negotiate::for_target(&offered, self.a.takes.as_deref());

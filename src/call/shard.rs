@@ -17,7 +17,7 @@ use crate::room::Instruction;
 use crate::sip::endpoint::{Census, Endpoint, Event, Headers, LegId, RequestId, Settings};
 use crate::sip::timer::TimerWheel;
 use crate::sip::transaction::ClientId;
-use crate::sip::{LocalAddress, Message, Source, StatusCode, Transmit};
+use crate::sip::{Message, Source, StatusCode, Transmit};
 use bytes::Bytes;
 use slab::Slab;
 use std::borrow::Cow;
@@ -130,16 +130,6 @@ impl Shard {
         self.hang_up_all(now, &Termination::new(Cause::GatewayStopped));
     }
 
-    /// New calls are decided by this from now on.
-    pub fn adopt(&mut self, policy: Arc<Policy>) {
-        self.policy = policy;
-    }
-
-    /// Our addresses, once the sockets are bound.
-    pub fn set_locals(&mut self, locals: Vec<LocalAddress>) {
-        self.desk.endpoint.set_locals(locals);
-    }
-
     /// Time passed.
     pub fn expire(&mut self, now: Instant) {
         self.desk.endpoint.expire(now);
@@ -227,9 +217,6 @@ impl Shard {
         match event {
             Event::Invited { leg, request, source } => self.invited(now, Arrival { leg, request, source }),
             Event::OutOfDialog { id, source, .. } => self.options(now, id, source),
-            Event::InDialog { id, .. } => {
-                let _ = self.desk.endpoint.respond(now, id, StatusCode::OK, None, Vec::new(), None);
-            }
             Event::Closed { leg } => self.closed(now, leg),
             event => {
                 let Some((leg, notice)) = notice(event) else { return };

@@ -84,7 +84,8 @@ fn phrase(termination: &Termination) -> &str {
 
 fn note_end(journal: &mut Journal, now: Instant, termination: &Termination, by: EndedBy) {
     let entry = termination.cause.entry();
-    journal.step(Step::Termination {
+    // The end is told however long the call's story is.
+    journal.steps().push(Step::Termination {
         code: entry.code.to_owned(),
         fault: format!("{:?}", entry.fault).to_lowercase(),
         remedy: entry.remedy.to_owned(),
@@ -121,7 +122,7 @@ impl Call {
             self.release(desk, now, side, &end, &reason);
         }
         if let Some(parting) = self.parting.take() {
-            self.let_go(desk, now, parting, &reason);
+            self.let_go(desk, now, parting, Lane::CloudSip, &reason);
         }
         self.account(desk, now, &end, by);
     }
@@ -170,7 +171,7 @@ impl Call {
     }
 
     /// Lets a leg go that the call goes on without.
-    pub fn let_go(&mut self, desk: &mut Desk, now: Instant, leg: Leg, reason: &str) {
+    pub fn let_go(&mut self, desk: &mut Desk, now: Instant, leg: Leg, lane: Lane, reason: &str) {
         let headers: Headers = vec![(Cow::Borrowed("Reason"), reason.to_owned())];
         let done = match leg.phase {
             Phase::Outgoing => ("CANCEL", desk.endpoint.cancel(now, leg.id, headers)),
@@ -178,7 +179,7 @@ impl Call {
             Phase::Incoming | Phase::Released => ("", Ok(())),
         };
         if !done.0.is_empty() && done.1.is_ok() {
-            self.journal.moment(now, Lane::Trunkline, Lane::CloudSip, done.0, None);
+            self.journal.moment(now, Lane::Trunkline, lane, done.0, None);
         }
         self.released.push(leg.id);
     }

@@ -285,6 +285,23 @@ fn what_the_companion_says_too_late_does_not_end_the_call_at_its_fallback() {
 }
 
 #[test]
+fn a_fallback_is_offered_the_codec_that_the_caller_speaks_and_no_other() {
+    let mut bench = Bench::new(TO_PBX);
+    let (a, b) = bench.call(Some(audio("sendrecv", "0 8")));
+    bench.cloud.answer(bench.now, b, vec![], Some(audio("sendrecv", "8 0"))).unwrap();
+    bench.pump();
+    bench.pbx.acknowledge(bench.now, a, None).unwrap();
+    bench.pump();
+    bench.fail(OnFailure::Fallback);
+    let offer = bench.pbx_events.iter().find_map(|event| match event {
+        Event::Invited { request, .. } => Some(String::from_utf8_lossy(request.body()).into_owned()),
+        _ => None,
+    });
+    let offer = offer.expect("the PBX was called back");
+    assert!(offer.contains("RTP/AVP 8\r\n"), "the caller was answered with PCMA first: {offer}");
+}
+
+#[test]
 fn a_change_that_is_open_when_the_caller_is_diverted_is_refused_and_the_next_one_passes() {
     let mut bench = Bench::new(TO_PBX);
     let (a, _) = bench.connected();

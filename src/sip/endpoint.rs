@@ -192,16 +192,6 @@ pub enum Event {
         /// The BYE.
         request: Message,
     },
-    /// A request in the dialog whose method is in our Allow but needs the layer above. Answer with `respond`. None of
-    /// today's methods does: OPTIONS is answered inside, everything else is 405.
-    InDialog {
-        /// The leg.
-        leg: LegId,
-        /// What to answer it by.
-        id: RequestId,
-        /// The request.
-        request: Message,
-    },
     /// A request outside a dialog that the layer above answers (OPTIONS). Answer with `respond` within 64*T1.
     OutOfDialog {
         /// What to answer it by.

@@ -191,7 +191,7 @@ impl Peer {
                 let at = self.later(now, 800);
                 self.plan(at, Intent::AnswerReinvite(leg.0));
             }
-            Event::OutOfDialog { id, .. } | Event::InDialog { id, .. } => {
+            Event::OutOfDialog { id, .. } => {
                 let _ = self.endpoint.respond(now, id, StatusCode::OK, None, Vec::new(), None);
             }
             Event::ReinviteRefused { leg, status, .. } => {

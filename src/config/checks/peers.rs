@@ -3,7 +3,7 @@
 use super::{Check, is_token};
 use crate::config::document::Place;
 use crate::config::target::{Target, TargetKind};
-use crate::config::trunk::{CallerSource, Translate, Trunk};
+use crate::config::trunk::{CallerSource, Profile, Translate, Trunk};
 use crate::config::value::Peer;
 use crate::identity::template::Template;
 use crate::route::address::TargetAddress;
@@ -82,6 +82,11 @@ impl<'c> Check<'c> {
         {
             let message = format!("`address` of trunk `{name}`: {problem}");
             self.wrong(&place.key("address"), message, "write a SIP URI, for example \"sip:192.0.2.10:5060\"");
+        }
+        if trunk.profile != Profile::Generic {
+            let message =
+                format!("`profile` of trunk `{name}` changes nothing in this version: all PBXs are treated alike");
+            self.doubtful(&place.key("profile"), message, "keep it for later, and set `identity` and `called` by hand");
         }
         if let Some(country) = &trunk.country {
             self.country(&place.key("country"), country);

@@ -70,8 +70,9 @@ fn the_smallest_file_of_the_documentation_loads() {
     assert_eq!(config.media_host().as_deref(), Some("203.0.113.10"));
     assert_eq!(config.sip_host(&config.sip.listen[0]).as_deref(), Some("203.0.113.10"));
     assert_eq!(config.daily.unwrap().api_key.expose(), "key-of-the-rest-api");
-    assert_eq!(examined.warnings.len(), 1, "{:?}", examined.warnings);
+    assert_eq!(examined.warnings.len(), 2, "{:?}", examined.warnings);
     assert!(examined.warnings[0].message.contains("report ready"));
+    assert!(examined.warnings[1].message.contains("`profile` of trunk `avaya` changes nothing"));
 }
 
 #[test]

@@ -92,7 +92,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Answers a request of [`super::Event::OutOfDialog`] or [`super::Event::InDialog`].
+    /// Answers a request of [`super::Event::OutOfDialog`].
     ///
     /// # Errors
     /// `WrongState` if it has its final response already or waited longer than 64*T1.

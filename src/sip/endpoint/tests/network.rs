@@ -120,8 +120,7 @@ impl Side {
             | Event::Acknowledged { leg, .. }
             | Event::Unacknowledged { leg }
             | Event::Cancelled { leg, .. }
-            | Event::HungUp { leg, .. }
-            | Event::InDialog { leg, .. } => self.open.contains(leg),
+            | Event::HungUp { leg, .. } => self.open.contains(leg),
         }
     }
 
