@@ -220,6 +220,9 @@ fn sparing(pair: PortPair) -> io::Result<PortPair> {
     if leaves_room(u64::try_from(highest).unwrap_or(0), limit) { Ok(pair) } else { Err(Errno::MFILE.into()) }
 }
 
+/// Descriptors that the table is made ready for; a range of media ports is not longer.
+const MOST_DESCRIPTORS: u64 = 1 << 16;
+
 /// The system gives the lowest free number, so a number tells how many are taken.
 fn leaves_room(descriptor: u64, limit: u64) -> bool {
     descriptor < limit.saturating_sub(SPARED.min(limit / 2))
@@ -234,7 +237,19 @@ pub fn raise_file_limit() -> io::Result<u64> {
     if limit.current != limit.maximum {
         setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
     }
-    Ok(limit.maximum.unwrap_or(u64::MAX))
+    let limit = limit.maximum.unwrap_or(u64::MAX);
+    grow_descriptor_table(limit);
+    Ok(limit)
+}
+
+/// Lets the kernel make room for all descriptors at once. It would do so step by step, and each step of a process with
+/// threads waits for every core (an RCU grace period, some 10 ms): calls at that moment would feel it.
+fn grow_descriptor_table(limit: u64) {
+    let last = limit.min(MOST_DESCRIPTORS).saturating_sub(1);
+    if let Ok(last) = i32::try_from(last) {
+        // Without room for it nothing is lost but the head start; the duplicate is closed at once.
+        drop(rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), last));
+    }
 }
 
 #[cfg(test)]
