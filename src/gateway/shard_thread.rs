@@ -109,7 +109,11 @@ pub struct Surroundings {
 struct ShardThread {
     shard: Shard,
     around: Surroundings,
+    /// To read from, as the runtime says that there is something.
     sockets: Vec<(SocketAddr, UdpSocket)>,
+    /// The same sockets, to send with. Not by way of the runtime: until it has looked at a socket for the first time it
+    /// says that a send would block, and the first answers would be lost.
+    senders: Vec<(SocketAddr, std::net::UdpSocket)>,
     inbox: ShardInbox,
     buffer: Vec<u8>,
     gauges: Arc<observed::ShardGauges>,
@@ -130,17 +134,18 @@ pub fn channels() -> (ShardHandle, ShardInbox) {
 ///
 /// # Errors
 /// The runtime or a socket cannot be set up.
-pub fn run(shard: Shard, around: Surroundings, inbox: ShardInbox) -> std::io::Result<()> {
+pub fn run(shard: Shard, mut around: Surroundings, inbox: ShardInbox) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async move {
-        let mut sockets = Vec::new();
-        for socket in &around.sockets {
-            let socket = UdpSocket::from_std(socket.try_clone()?)?;
-            sockets.push((socket.local_addr()?, socket));
+        let (mut sockets, mut senders) = (Vec::new(), Vec::new());
+        for socket in std::mem::take(&mut around.sockets) {
+            let local = socket.local_addr()?;
+            sockets.push((local, UdpSocket::from_std(socket.try_clone()?)?));
+            senders.push((local, socket));
         }
         let gauges = around.metrics.shard();
         let buffer = vec![0; LARGEST_DATAGRAM];
-        let mut thread = ShardThread { shard, around, sockets, inbox, buffer, gauges, stopping: false };
+        let mut thread = ShardThread { shard, around, sockets, senders, inbox, buffer, gauges, stopping: false };
         thread.serve().await;
         Ok(())
     })
@@ -375,8 +380,8 @@ impl ShardThread {
     fn send(&mut self, transmit: Transmit) {
         match (&transmit.hop.address, transmit.hop.protocol) {
             (HopAddress::Socket(to), Protocol::Udp) => {
-                let socket = pick(&self.sockets, transmit.from, *to);
-                let sent = socket.map(|socket| socket.try_send_to(&transmit.payload, *to));
+                let socket = pick(&self.senders, transmit.from, *to);
+                let sent = socket.map(|socket| socket.send_to(&transmit.payload, *to));
                 match sent {
                     // A full buffer is a lost datagram: the transaction sends again.
                     Some(Ok(_)) => {}
