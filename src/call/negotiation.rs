@@ -7,27 +7,36 @@ use super::state::Call;
 use crate::error::{Cause, Termination};
 use crate::media::{Flow, PayloadMap, RelayCommand, Side, SideConfig, Timeouts};
 use crate::record::Step;
+use crate::sdp::body::{Found, Wrapping};
 use crate::sdp::{self, Description, Direction, Format, LocalAudio, negotiate};
 use crate::sip::endpoint::Body;
-use crate::sip::{HeaderName, Message};
+use crate::sip::{HeaderName, Message, Method};
 use std::net::{IpAddr, SocketAddr};
 
 /// The media type of a session description.
 const APPLICATION_SDP: &str = "application/sdp";
 
-/// Reads the session description of a message, if it carries one.
+/// Reads the session description of a message, if it carries one. In a request a body that has to be understood must be;
+/// whatever else a response or an ACK carries, there is nobody to complain to.
 ///
 /// # Errors
-/// `fault` with the place of the problem, when there is a description that cannot be used.
+/// `fault` with the place of the problem, when there is a description that cannot be used, and what a 415 is for.
 pub(super) fn description(message: &Message, fault: Cause) -> Result<Option<Description>, Termination> {
-    if message.body().is_empty() {
-        return Ok(None);
-    }
-    let content_type = message.value(HeaderName::ContentType).unwrap_or(APPLICATION_SDP.as_bytes());
-    let Some(body) = sdp::body::find(content_type, message.body()) else {
-        return Ok(None);
+    let value = |name| message.value(name).unwrap_or_default();
+    let wrapping = Wrapping {
+        content_type: value(HeaderName::ContentType),
+        disposition: value(HeaderName::ContentDisposition),
+        encoding: value(HeaderName::ContentEncoding),
     };
-    Description::parse(body).map(Some).map_err(|error| Termination::with_detail(fault, error.to_string()))
+    let refusable = message.is_request() && message.method() != Method::Ack;
+    match sdp::body::find(wrapping, message.body()) {
+        Found::Description(body) => {
+            Description::parse(body).map(Some).map_err(|error| Termination::with_detail(fault, error.to_string()))
+        }
+        Found::UnknownType(kind) if refusable => Err(Termination::with_detail(Cause::UnknownBody, kind)),
+        Found::UnknownEncoding(kind) if refusable => Err(Termination::with_detail(Cause::UnknownEncoding, kind)),
+        Found::Nothing | Found::UnknownType(_) | Found::UnknownEncoding(_) => Ok(None),
+    }
 }
 
 /// The formats of a description's audio, or why there are none.

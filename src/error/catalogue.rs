@@ -87,6 +87,10 @@ catalogue! {
     NoUsableMedia = "no_usable_media" Pbx 488 88 "offer has no usable audio" "offer RTP/AVP audio with a codec that the target takes";
     /// The SDP cannot be read.
     BadSdp = "bad_sdp" Pbx 400 95 "session description cannot be read" "the detail names the line";
+    /// A body that has to be understood and is not.
+    UnknownBody = "unknown_body" Pbx 415 79 "body of a media type that is not understood" "send the offer as application/sdp, and mark what may be left aside `handling=optional`";
+    /// A body in an encoding that is not understood.
+    UnknownEncoding = "unknown_encoding" Pbx 415 79 "body in an encoding that is not understood" "send the body without Content-Encoding";
     /// The trunk's limit of calls.
     TrunkFull = "trunk_full" Gateway 503 42 "trunk is at its limit of calls" "raise `max_calls` of the trunk, or send fewer calls";
     /// The trunk's limit of calls per second.
