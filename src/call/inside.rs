@@ -15,6 +15,7 @@ impl Call {
         let lane = self.lane(side);
         self.journal.moment(now, lane, Lane::Trunkline, request.method().as_str(), None);
         let status = match request.method() {
+            Method::Update => return self.on_update(desk, now, side, id, request),
             Method::Info => info(request),
             // The endpoint lets through only what is listed there; whatever has no arm here is not done.
             _ => StatusCode::NOT_IMPLEMENTED,
@@ -23,8 +24,12 @@ impl Call {
     }
 
     /// Takes what came of a request of ours towards `side`.
-    #[expect(clippy::unused_self, reason = "nothing is asked inside a call yet")]
-    pub fn on_reply(&mut self, _desk: &mut Desk, _now: Instant, _side: Side, _sent: SentId, _answer: &Answer) {}
+    pub fn on_reply(&mut self, desk: &mut Desk, now: Instant, side: Side, sent: SentId, answer: &Answer) {
+        let lane = self.lane(side);
+        let what = format!("{} {}", answer.status.get(), answer.status.reason());
+        self.journal.moment(now, lane, Lane::Trunkline, what, None);
+        self.on_update_reply(desk, now, side, sent, answer);
+    }
 
     fn respond(&mut self, desk: &mut Desk, now: Instant, side: Side, id: RequestId, status: StatusCode) {
         if desk.endpoint.respond(now, id, status, None, Headers::new(), None).is_ok() {

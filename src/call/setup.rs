@@ -95,6 +95,7 @@ fn decide(
     let offer = negotiation::description(&arrival.request, Cause::BadSdp)?;
     if let Some(offer) = &offer {
         negotiation::audio_formats(offer)?;
+        negotiation::in_reach(policy, desk.settings.media_address, offer)?;
     }
     Ok(Decided { trunk, slot, numbers, route, offer })
 }
@@ -127,6 +128,7 @@ fn place(
     let mut a = Leg::new(arrival.leg, Phase::Incoming, desk.entropy.next_u64() >> 1);
     a.takes.clone_from(&decided.trunk.config.codecs);
     a.signalling = Some(arrival.source.peer.ip().to_canonical());
+    a.learn(&arrival.request);
     a.remote = decided.offer;
     let Some(first) = decided.route.targets.first().cloned() else {
         teardown::refuse(desk, now, arrival.leg, journal, &Termination::new(Cause::NoRoute));
@@ -145,6 +147,7 @@ fn place(
         released: Vec::new(),
         exchange: None,
         kept_change: None,
+        behind: None,
         relay: Some(relay),
         policy: policy.clone(),
         trunk: decided.trunk,
@@ -155,6 +158,7 @@ fn place(
         request: arrival.request,
         ring_timer: None,
         exchange_timer: None,
+        glare_timer: None,
         hard_timer: Some(desk.timers.insert(hard, (key, CallTimer::Hard))),
         journal,
         trunk_slot: Some(decided.slot),

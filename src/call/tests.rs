@@ -1,7 +1,9 @@
 //! Calls through a whole shard: a PBX and a cloud of the same stack on either side, a plane that keeps what it is told,
 //! and a network that loses nothing. One test for each crossing of events that a table of one call cannot show.
 
+mod change;
 mod inside;
+mod update;
 
 use super::{Answer, Output, Policy, Shard, ShardSettings};
 use crate::clock::{self, Entropy};
@@ -72,9 +74,14 @@ impl Plane for TestPlane {
 
 impl Bench {
     fn new(route: &str) -> Self {
+        Self::with("", route)
+    }
+
+    /// With more lines for the trunk and for the route.
+    fn with(trunk: &str, route: &str) -> Self {
         let now = clock::now();
         let mut entropy = Entropy::seeded(1);
-        let policy = Arc::new(Policy::new(configuration(route), &HashMap::new()).unwrap());
+        let policy = Arc::new(Policy::new(configuration(trunk, route), &HashMap::new()).unwrap());
         let gateway: SocketAddr = GATEWAY.parse().unwrap();
         let settings = ShardSettings {
             shard: 0,
@@ -250,7 +257,7 @@ fn status_of_refusal(events: &[Event]) -> Option<(u16, String)> {
     })
 }
 
-fn configuration(route: &str) -> config::Config {
+fn configuration(trunk: &str, route: &str) -> config::Config {
     config::parse(&format!(
         r#"
         [sip]
@@ -261,6 +268,7 @@ fn configuration(route: &str) -> config::Config {
         name = "pbx"
         peers = ["192.0.2.2"]
         address = "sip:{PBX}"
+        {trunk}
         [[target]]
         name = "daily"
         kind = "daily"

@@ -189,6 +189,8 @@ pub struct Termination {
     pub phrase: Option<String>,
     /// The status that the far side gave, if it gave one.
     pub heard: Option<u16>,
+    /// The warn-code of a refused session (RFC 3261 §20.43).
+    pub warning: Option<u16>,
 }
 
 // === impl Termination ===
@@ -197,13 +199,19 @@ impl Termination {
     /// An end without particulars.
     #[must_use]
     pub const fn new(cause: Cause) -> Self {
-        Self { cause, detail: None, status: None, phrase: None, heard: None }
+        Self { cause, detail: None, status: None, phrase: None, heard: None, warning: None }
     }
 
     /// With particulars.
     #[must_use]
     pub fn with_detail(cause: Cause, detail: impl Into<String>) -> Self {
-        Self { cause, detail: Some(detail.into()), status: None, phrase: None, heard: None }
+        Self { cause, detail: Some(detail.into()), status: None, phrase: None, heard: None, warning: None }
+    }
+
+    /// With a warn-code.
+    #[must_use]
+    pub fn warning(self, code: u16) -> Self {
+        Self { warning: Some(code), ..self }
     }
 
     /// The end that a final response of the target (300..=699) means.
@@ -226,7 +234,14 @@ impl Termination {
         // credentials and hop-by-hop repairs (407, 420, 421, 422, 494) mean nothing to the PBX.
         let passed = matches!(status, 400 | 403..=406 | 408..=419 | 423..=493 | 495..=699);
         let detail = format!("{status} {reason}").trim_end().to_owned();
-        Self { cause, detail: Some(detail), status: passed.then_some(status), phrase: None, heard: Some(status) }
+        Self {
+            cause,
+            detail: Some(detail),
+            status: passed.then_some(status),
+            phrase: None,
+            heard: Some(status),
+            warning: None,
+        }
     }
 
     /// Status towards the PBX while its INVITE is unanswered.
