@@ -132,7 +132,7 @@ impl Drop for Gateway {
 }
 
 fn configuration(scenario: &Scenario, cloud_port: u16) -> String {
-    let Scenario { sip, route, peers, .. } = scenario;
+    let Scenario { sip, route, trunk, peers, .. } = scenario;
     let transport = if scenario.cloud_transport == Transport::Tcp { ";transport=tcp" } else { "" };
     let (first, last) = media_ports();
     format!(
@@ -154,6 +154,7 @@ listen = "127.0.0.1:0"
 [[trunk]]
 name = "pbx"
 peers = {peers:?}
+{trunk}
 
 [[target]]
 name = "cloud"

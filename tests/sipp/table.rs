@@ -32,6 +32,9 @@ pub struct Scenario {
     /// More lines for the `[[route]]`.
     #[serde(default)]
     pub route: String,
+    /// More lines for the `[[trunk]]`.
+    #[serde(default)]
+    pub trunk: String,
     /// `peers` of the trunk.
     #[serde(default = "loopback")]
     pub peers: Vec<String>,
