@@ -23,7 +23,11 @@ impl Call {
             Command::PassProgress => self.pass_progress(desk, now, notice),
             Command::PassAnswer => self.pass_answer(desk, now, message),
             Command::JoinFallback => self.take_fallback(desk, now, message),
-            Command::NextTarget => self.next_target(desk, now, failure(notice)),
+            Command::NextTarget => {
+                if !self.redirected(desk, now, notice.status, message) {
+                    self.next_target(desk, now, failure(notice));
+                }
+            }
             Command::FallbackFailed => self.next_target(desk, now, failure(notice)),
             Command::Complete => {
                 self.state = State::Up;
@@ -169,6 +173,9 @@ impl Call {
     }
 
     fn hung_up(&mut self, desk: &mut Desk, now: Instant, side: Side, message: Option<&Message>) {
+        if self.orphan(side) {
+            return;
+        }
         if side == Side::B && self.hold_dropped() && self.state != State::Diverting {
             let told = message.and_then(|message| message.text(HeaderName::Reason).map(std::borrow::Cow::into_owned));
             let end = Termination { detail: told, ..Termination::new(Cause::HoldDropped) };

@@ -81,6 +81,8 @@ pub(super) enum CallTimer {
     Ring,
     /// The other leg may take no longer over a change of the session (64*T1).
     Exchange,
+    /// The party that a transfer named may ring no longer.
+    Transfer,
     /// The call may last no longer (`max_duration`).
     Hard,
 }

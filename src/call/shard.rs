@@ -6,7 +6,7 @@ use super::events::notice;
 use super::setup::{self, Arrival};
 use super::state::Call;
 use super::teardown::{self, EndedBy};
-use super::{Policy, bridge};
+use super::{Policy, bridge, transfer};
 use crate::clock::Entropy;
 use crate::error::{Cause, Termination};
 use crate::media::{MediaEvent, Plane};
@@ -14,7 +14,10 @@ use crate::observe::Metrics;
 use crate::observe::metrics::Direction;
 use crate::record::{CallId, CallRecord};
 use crate::room::Instruction;
+use crate::sip::HeaderName;
+use crate::sip::endpoint::NoDialog;
 use crate::sip::endpoint::{Census, Endpoint, Event, Headers, LegId, RequestId, SentId, Settings, Standalone};
+use crate::sip::header::Replaces;
 use crate::sip::timer::TimerWheel;
 use crate::sip::transaction::ClientId;
 use crate::sip::{Message, Source, StatusCode, Transmit};
@@ -236,6 +239,10 @@ impl Shard {
     }
 
     fn invited(&mut self, now: Instant, arrival: Arrival) {
+        if let Some(value) = arrival.request.value(HeaderName::Replaces) {
+            let named = Replaces::parse(value);
+            return self.replacing(now, &arrival, named.ok());
+        }
         let key = self.calls.vacant_key();
         let policy = self.policy.clone();
         if let Some(call) = setup::admit(&mut self.desk, &policy, key, now, arrival) {
@@ -263,8 +270,33 @@ impl Shard {
             return;
         };
         let call = self.desk.legs.get(&leg).and_then(|key| self.calls.get_mut(*key));
-        if let Some((call, side)) = call.and_then(|call| call.side_of(leg).map(|side| (call, side))) {
-            call.on_reply(&mut self.desk, now, side, sent, &answer);
+        if let Some(call) = call {
+            call.on_reply(&mut self.desk, now, sent, &answer);
+        }
+    }
+
+    /// An INVITE with `Replaces` (RFC 3891 §3): into the place of a leg of the same trunk's call, or refused.
+    fn replacing(&mut self, now: Instant, arrival: &Arrival, named: Option<Replaces>) {
+        let source = arrival.source.peer.ip();
+        let trunk = self.policy.trunks.matching(source, &mut Vec::new());
+        let found = match named {
+            None => Err((StatusCode::BAD_REQUEST, "Replaces cannot be read")),
+            Some(named) => self.desk.endpoint.replaced_by(&named).map_err(|no| match no {
+                NoDialog::Unknown => (StatusCode::NO_SUCH_TRANSACTION, "Replaces names no call of this gateway"),
+                NoDialog::Ended => (StatusCode::DECLINE, "the call that Replaces names has ended"),
+                NoDialog::Answered => (StatusCode::BUSY_HERE, "the call that Replaces names is answered already"),
+            }),
+        };
+        let leg = found.and_then(|leg| {
+            let call = self.desk.legs.get(&leg).and_then(|key| self.calls.get_mut(*key));
+            let same = |call: &&mut Call| trunk.as_ref().is_some_and(|t| t.config.name == call.trunk.config.name);
+            let call = call.filter(same);
+            let place = call.and_then(|call| call.side_of(leg).map(|side| (call, side)));
+            place.ok_or((StatusCode::NO_SUCH_TRANSACTION, "Replaces names no call of this trunk"))
+        });
+        match leg {
+            Ok((call, side)) => call.replace(&mut self.desk, now, side, arrival),
+            Err((status, why)) => transfer::refuse(&mut self.desk, now, arrival, (status, why.to_owned())),
         }
     }
 
@@ -286,7 +318,7 @@ impl Shard {
         if call.parting.as_ref().is_some_and(|parting| parting.id == leg) {
             call.parting = None;
         }
-        if call.side_of(leg).is_some() {
+        if call.side_of(leg).is_some() && !call.outlives(leg) {
             // A leg in use that is gone without a word: its call must not outlive it. Usually the end was claimed.
             call.end(&mut self.desk, now, Termination::new(Cause::Internal), EndedBy::Gateway);
         }

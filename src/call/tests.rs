@@ -2,6 +2,7 @@
 //! and a network that loses nothing. One test for each crossing of events that a table of one call cannot show.
 
 mod inside;
+mod transfer;
 
 use super::{Answer, Output, Policy, Shard, ShardSettings};
 use crate::clock::{self, Entropy};
@@ -72,9 +73,14 @@ impl Plane for TestPlane {
 
 impl Bench {
     fn new(route: &str) -> Self {
+        Self::new_with("", route)
+    }
+
+    /// With more lines for the target `daily` and for the route.
+    fn new_with(target: &str, route: &str) -> Self {
         let now = clock::now();
         let mut entropy = Entropy::seeded(1);
-        let policy = Arc::new(Policy::new(configuration(route), &HashMap::new()).unwrap());
+        let policy = Arc::new(Policy::new(configuration(target, route), &HashMap::new()).unwrap());
         let gateway: SocketAddr = GATEWAY.parse().unwrap();
         let settings = ShardSettings {
             shard: 0,
@@ -250,7 +256,7 @@ fn status_of_refusal(events: &[Event]) -> Option<(u16, String)> {
     })
 }
 
-fn configuration(route: &str) -> config::Config {
+fn configuration(target: &str, route: &str) -> config::Config {
     config::parse(&format!(
         r#"
         [sip]
@@ -265,6 +271,7 @@ fn configuration(route: &str) -> config::Config {
         name = "daily"
         kind = "daily"
         uri = "sip:static@{CLOUD}"
+        {target}
         [[target]]
         name = "spare"
         kind = "daily"

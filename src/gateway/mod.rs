@@ -1,6 +1,7 @@
 //! The assembly: sockets, shards, media workers, companion and listeners from one configuration. It is the only module
 //! that knows all the others, and it holds no behaviour of its own besides starting and stopping.
 
+mod moved;
 mod operations;
 pub mod shard_thread;
 mod start;

@@ -1,6 +1,7 @@
 //! The thread of a shard: it moves datagrams between its own sockets and the sans-IO core, keeps the core's time, and
 //! passes messages of other shards' calls on to their owners.
 
+use super::moved::Moved;
 use crate::call::{Answer, Output, Shard};
 use crate::clock;
 use crate::error::Termination;
@@ -10,8 +11,9 @@ use crate::observe::metrics as observed;
 use crate::record::{CallId, CallRecord};
 use crate::room::{CompanionHandle, Instruction};
 use crate::sip::endpoint::{SentId, Standalone};
+use crate::sip::header::Replaces;
 use crate::sip::transaction::ClientId;
-use crate::sip::{Hop, HopAddress, Message, Protocol, Source, Transmit};
+use crate::sip::{HeaderName, Hop, HopAddress, Message, Method, Protocol, Source, Transmit};
 use crate::store::Recent;
 use crate::transport::resolve::Resolver;
 use crate::transport::tcp::HubHandle;
@@ -86,6 +88,7 @@ pub struct ShardInbox {
 pub struct Router {
     shards: Vec<ShardHandle>,
     hasher: RandomState,
+    moved: Arc<Moved>,
 }
 
 /// Everything the thread needs besides its shard.
@@ -192,7 +195,7 @@ impl Router {
     /// Over these shards, in the order of their numbers.
     #[must_use]
     pub fn new(shards: Vec<ShardHandle>) -> Self {
-        Self { shards, hasher: RandomState::new() }
+        Self { shards, hasher: RandomState::new(), moved: Arc::default() }
     }
 
     /// The owner of a Call-ID: ours say it (`tlNN-`), others are hashed.
@@ -213,9 +216,33 @@ impl Router {
         }
     }
 
+    /// The owner of a message: of its Call-ID, or of the call that it joins (RFC 3891), which it then follows.
+    #[must_use]
+    pub fn owner_of(&self, message: &Message) -> usize {
+        let call_id = message.call_id();
+        if self.shards.len() <= 1 {
+            return 0;
+        }
+        if let Some(owner) = self.moved.owner(call_id) {
+            return owner;
+        }
+        let owner = self.owner(call_id);
+        let Some(replaces) = message.value(HeaderName::Replaces).filter(|_| message.method() == Method::Invite) else {
+            return owner;
+        };
+        let joined = Replaces::parse(replaces).map_or(owner, |replaces| {
+            let named = replaces.call_id.as_bytes();
+            self.moved.owner(named).unwrap_or_else(|| self.owner(named))
+        });
+        if joined != owner {
+            self.moved.insert(call_id, joined);
+        }
+        joined
+    }
+
     /// Gives a message to its owner.
     pub fn deliver(&self, source: Source, message: Message) {
-        if let Some(shard) = self.shards.get(self.owner(message.call_id())) {
+        if let Some(shard) = self.shards.get(self.owner_of(&message)) {
             // Full means overloaded: dropping is what the network does, and UDP peers retransmit.
             let _ = shard.traffic.try_send((source, message));
         }
@@ -330,7 +357,7 @@ impl ShardThread {
                 continue;
             }
             match Message::parse(payload.clone()) {
-                Ok(message) if self.around.router.owner(message.call_id()) == usize::from(self.around.number) => {
+                Ok(message) if self.around.router.owner_of(&message) == usize::from(self.around.number) => {
                     self.shard.receive_message(now, source, message);
                 }
                 Ok(message) => self.around.router.deliver(source, message),
