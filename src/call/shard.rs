@@ -57,6 +57,7 @@ impl Shard {
             entropy,
             settings,
             active: 0,
+            turns: 0,
             legs: HashMap::new(),
         };
         Self { desk, calls: Slab::new(), by_id: HashMap::new(), policy }
@@ -90,6 +91,7 @@ impl Shard {
         // An event may be older than its call: the place is taken again, the name is not.
         let key = (owner & OWNER_PLACE) as usize;
         if let Some(call) = self.calls.get_mut(key).filter(|call| call.owner == owner && call.relay.is_some()) {
+            self.desk.turns += 1;
             call.on_media(&mut self.desk, now, event);
         }
         self.drain_events(now);
@@ -98,6 +100,7 @@ impl Shard {
     /// The companion says something about a call.
     pub fn instruct(&mut self, now: Instant, call_id: &CallId, instruction: Instruction) {
         if let Some(call) = self.by_id.get(call_id).and_then(|key| self.calls.get_mut(*key)) {
+            self.desk.turns += 1;
             call.on_instruction(&mut self.desk, now, instruction);
         }
         self.drain_events(now);
@@ -107,6 +110,7 @@ impl Shard {
     pub fn hang_up(&mut self, now: Instant, call_id: &CallId, end: Termination) -> bool {
         let Some(call) = self.by_id.get(call_id).and_then(|key| self.calls.get_mut(*key)) else { return false };
         let live = call.state != bridge::State::Ending;
+        self.desk.turns += 1;
         call.end(&mut self.desk, now, end, EndedBy::Gateway);
         self.drain_events(now);
         live
@@ -120,6 +124,7 @@ impl Shard {
     /// Ends every call.
     fn hang_up_all(&mut self, now: Instant, end: &Termination) {
         for (_, call) in &mut self.calls {
+            self.desk.turns += 1;
             call.end(&mut self.desk, now, end.clone(), EndedBy::Gateway);
         }
         self.drain_events(now);
@@ -141,6 +146,7 @@ impl Shard {
 
     fn on_timer(&mut self, now: Instant, key: usize, timer: CallTimer) {
         if let Some(call) = self.calls.get_mut(key) {
+            self.desk.turns += 1;
             call.on_timer(&mut self.desk, now, timer);
         }
     }
@@ -193,6 +199,12 @@ impl Shard {
         self.calls.len()
     }
 
+    /// How often a call was given something to do so far: while this stands still, so does every record.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.desk.turns
+    }
+
     /// Live objects of the SIP stack.
     #[must_use]
     pub fn census(&self) -> Census {
@@ -214,6 +226,7 @@ impl Shard {
     }
 
     fn on_event(&mut self, now: Instant, event: Event) {
+        self.desk.turns += 1;
         match event {
             Event::Invited { leg, request, source } => self.invited(now, Arrival { leg, request, source }),
             Event::OutOfDialog { id, source, .. } => self.options(now, id, source),

@@ -1,6 +1,7 @@
 //! The assembly: sockets, shards, media workers, companion and listeners from one configuration. It is the only module
 //! that knows all the others, and it holds no behaviour of its own besides starting and stopping.
 
+mod changes;
 mod operations;
 pub mod shard_thread;
 mod start;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+pub use changes::Changes;
 pub use start::StartError;
 
 /// How long ended calls may take to say goodbye (a BYE and its retransmissions) before the process goes.
@@ -88,6 +90,13 @@ impl Gateway {
             Some((companion, _)) => companion.census().await,
             None => crate::room::Census::default(),
         }
+    }
+
+    /// What the gateway's calls, records and figures are waited for with.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        let shards = self.shared.shards.iter().map(ShardHandle::load).collect();
+        Changes::new(shards, self.companion.as_ref().map(|(companion, _)| companion.watch()))
     }
 
     /// Completes when somebody asks for a drain by the API.

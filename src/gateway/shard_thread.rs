@@ -60,6 +60,12 @@ pub struct Load {
     pub active: usize,
     /// Calls with a leg that is not closed.
     pub remaining: usize,
+    /// How often a call was given something to do: while this stands still, so does every record.
+    pub turns: u64,
+    /// SIP dialogs.
+    pub dialogs: usize,
+    /// Media ports of open relays.
+    pub media_ports: usize,
 }
 
 /// A way to reach a shard; cheap to clone.
@@ -425,16 +431,23 @@ impl ShardThread {
 
     /// Shows the load to those who wait for it and to the gauges.
     fn publish(&mut self) {
-        let load = Load { active: self.shard.active(), remaining: self.shard.remaining() };
-        self.inbox.load.send_if_modified(|shown| std::mem::replace(shown, load) != load);
         let census = self.shard.census();
+        let load = Load {
+            active: self.shard.active(),
+            remaining: self.shard.remaining(),
+            turns: self.shard.turns(),
+            dialogs: census.dialogs,
+            media_ports: self.shard.ports_in_use(),
+        };
         self.gauges.set(observed::Load {
             calls: load.active as u64,
             dialogs: census.dialogs as u64,
             transactions: census.transactions as u64,
             timers: census.timers as u64,
-            media_ports: self.shard.ports_in_use() as u64,
+            media_ports: load.media_ports as u64,
         });
+        // After the gauges and the finished records, so that whoever is woken by it finds them.
+        self.inbox.load.send_if_modified(|shown| std::mem::replace(shown, load) != load);
     }
 }
 
