@@ -76,3 +76,18 @@ impl Operations for Shared {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::observe::metrics::MessageKind;
+    use crate::sip::Method;
+
+    #[test]
+    fn every_method_that_the_stack_knows_is_counted_under_its_name() {
+        for name in Method::KNOWN {
+            assert_eq!(MessageKind::request(name).as_str(), name);
+        }
+        // The unknown methods, and six classes of responses.
+        assert_eq!(MessageKind::COUNT, Method::KNOWN.len() + 1 + 6);
+    }
+}
