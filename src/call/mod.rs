@@ -19,7 +19,7 @@ mod teardown;
 
 pub use desk::{Answer, Output, ShardSettings};
 pub use policy::Policy;
-pub use shard::Shard;
+pub use shard::{Page, Shard};
 
 #[cfg(test)]
 mod tests;

@@ -148,6 +148,21 @@ impl Gateway {
     }
 }
 
+impl Drop for Gateway {
+    /// What [`Gateway::stop`] would do, but without waiting for it: every part is told to end and does so by itself.
+    fn drop(&mut self) {
+        if let Some((companion, _)) = self.companion.take() {
+            companion.shutdown();
+        }
+        for task in self.tasks.drain(..) {
+            task.abort();
+        }
+        for shard in &self.shared.shards {
+            shard.control(Control::Stop);
+        }
+    }
+}
+
 impl Shared {
     fn start_drain(&self) {
         self.draining.send_replace(true);
@@ -169,12 +184,19 @@ impl Shared {
         tokio::time::timeout(patience, all).await.is_ok()
     }
 
-    async fn live_calls(&self) -> Vec<CallRecord> {
+    /// Live calls that the filter wants, without their decisions and timelines. A shard is asked for a page at a time:
+    /// between two pages it serves its calls, however many there are to list.
+    async fn live_calls(&self, filter: &Filter) -> Vec<CallRecord> {
         let mut calls = Vec::new();
         for shard in &self.shards {
-            let (reply, answer) = oneshot::channel();
-            shard.control(Control::Records(reply));
-            calls.extend(answer.await.unwrap_or_default());
+            let mut next = Some(0);
+            while let Some(from) = next {
+                let (reply, answer) = oneshot::channel();
+                shard.control(Control::Page(from, filter.clone(), reply));
+                let Ok(page) = answer.await else { break };
+                calls.extend(page.records);
+                next = page.next;
+            }
         }
         calls
     }

@@ -37,8 +37,7 @@ impl Operations for Shared {
 
     fn calls(&self, filter: Filter) -> Answer<'_, Vec<Arc<CallRecord>>> {
         Box::pin(async move {
-            let mut calls: Vec<Arc<CallRecord>> =
-                self.live_calls().await.into_iter().filter(|record| filter.wants(record)).map(Arc::new).collect();
+            let mut calls: Vec<Arc<CallRecord>> = self.live_calls(&filter).await.into_iter().map(Arc::new).collect();
             calls.sort_by_key(|call| std::cmp::Reverse(call.started));
             calls.truncate(filter.limit);
             let rest = filter.limit.saturating_sub(calls.len());

@@ -1,7 +1,7 @@
 //! The thread of a shard: it moves datagrams between its own sockets and the sans-IO core, keeps the core's time, and
 //! passes messages of other shards' calls on to their owners.
 
-use crate::call::{Answer, Output, Shard};
+use crate::call::{Answer, Output, Page, Shard};
 use crate::clock;
 use crate::error::Termination;
 use crate::media::MediaEvent;
@@ -12,9 +12,9 @@ use crate::room::{CompanionHandle, Instruction};
 use crate::sip::endpoint::{SentId, Standalone};
 use crate::sip::transaction::ClientId;
 use crate::sip::{Hop, HopAddress, Message, Protocol, Source, Transmit};
-use crate::store::Recent;
+use crate::store::{Filter, Recent};
 use crate::transport::resolve::Resolver;
-use crate::transport::tcp::HubHandle;
+use crate::transport::tcp::{HubHandle, Waiting};
 use crate::transport::udp::LARGEST_DATAGRAM;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Messages taken from one socket or channel before anything else gets its turn.
@@ -41,8 +42,8 @@ pub enum Control {
     SendFailed(ClientId),
     /// A name was resolved for this message.
     Resolved(Transmit),
-    /// All live records, please.
-    Records(oneshot::Sender<Vec<CallRecord>>),
+    /// The live records from this place on that the filter wants, a page of them, please.
+    Page(usize, Filter, oneshot::Sender<Page>),
     /// One live record, please.
     Record(CallId, oneshot::Sender<Option<CallRecord>>),
     /// End this call; says whether there was one.
@@ -92,6 +93,7 @@ pub struct ShardInbox {
 pub struct Router {
     shards: Vec<ShardHandle>,
     hasher: RandomState,
+    metrics: Metrics,
 }
 
 /// Everything the thread needs besides its shard.
@@ -185,6 +187,11 @@ impl ShardHandle {
         self.control.is_closed()
     }
 
+    /// Completes when its thread has ended.
+    pub async fn ended(&self) {
+        self.control.closed().await;
+    }
+
     /// Its load, to wait on.
     #[must_use]
     pub fn load(&self) -> watch::Receiver<Load> {
@@ -197,8 +204,8 @@ impl ShardHandle {
 impl Router {
     /// Over these shards, in the order of their numbers.
     #[must_use]
-    pub fn new(shards: Vec<ShardHandle>) -> Self {
-        Self { shards, hasher: RandomState::new() }
+    pub fn new(shards: Vec<ShardHandle>, metrics: Metrics) -> Self {
+        Self { shards, hasher: RandomState::new(), metrics }
     }
 
     /// The owner of a Call-ID: ours say it (`tlNN-`), others are hashed.
@@ -219,12 +226,24 @@ impl Router {
         }
     }
 
-    /// Gives a message to its owner.
+    /// Gives a datagram to its owner, unless that has more to do than it can: dropping is what the network does, and
+    /// UDP peers retransmit.
     pub fn deliver(&self, source: Source, message: Message) {
-        if let Some(shard) = self.shards.get(self.owner(message.call_id())) {
-            // Full means overloaded: dropping is what the network does, and UDP peers retransmit.
-            let _ = shard.traffic.try_send((source, message));
+        let Some(shard) = self.shards.get(self.owner(message.call_id())) else { return };
+        if let Err(TrySendError::Full(_)) = shard.traffic.try_send((source, message)) {
+            self.metrics.sip_dropped();
         }
+    }
+
+    /// Gives a message of a stream to its owner. Nobody repeats what a stream has delivered (RFC 3261 §17.1.1.1), so
+    /// none is dropped: where there is no room, what comes back waits for it, and the stream with it.
+    #[must_use]
+    pub fn deliver_surely(&self, source: Source, message: Message) -> Option<Waiting> {
+        let shard = self.shards.get(self.owner(message.call_id()))?;
+        let TrySendError::Full(full) = shard.traffic.try_send((source, message)).err()? else { return None };
+        let traffic = shard.traffic.clone();
+        // An error means that the shard has ended.
+        Some(Box::pin(async move { drop(traffic.send(full).await) }))
     }
 
     /// The shard of this number.
@@ -359,8 +378,8 @@ impl ShardThread {
             Control::Media(event) => self.shard.media(now, event),
             Control::SendFailed(transaction) => self.shard.transport_failed(now, transaction),
             Control::Resolved(transmit) => self.send(transmit),
-            Control::Records(reply) => {
-                let _ = reply.send(self.shard.records());
+            Control::Page(from, filter, reply) => {
+                let _ = reply.send(self.shard.page(from, |record| filter.wants(record)));
             }
             Control::Record(call_id, reply) => {
                 let _ = reply.send(self.shard.record(&call_id));
@@ -476,8 +495,7 @@ impl ShardThread {
 
 #[cfg(test)]
 mod tests {
-    use super::{channels, pick};
-    use std::net::SocketAddr;
+    use super::*;
 
     #[test]
     fn a_response_leaves_from_where_its_request_came_to_and_a_request_from_any_socket_of_the_family() {
@@ -490,6 +508,36 @@ mod tests {
         assert_eq!(pick(&sockets, None, to), Some(&1));
         assert_eq!(pick(&sockets, None, address("[2001:db8::2]:5060")), Some(&6));
         assert_eq!(pick(&sockets[..1], None, to), None);
+    }
+
+    fn message(number: usize) -> Message {
+        let text = format!("OPTIONS sip:a@example.com SIP/2.0\r\nCall-ID: {number}\r\n\r\n");
+        Message::parse(text.into()).unwrap()
+    }
+
+    fn source(protocol: Protocol) -> Source {
+        let address: SocketAddr = "192.0.2.1:5060".parse().unwrap();
+        Source { protocol, peer: address, local: address, connection: None }
+    }
+
+    #[tokio::test]
+    async fn a_shard_with_too_much_to_do_loses_datagrams_and_counts_them_but_nothing_of_a_stream() {
+        let ((handle, mut inbox), metrics) = (channels(), Metrics::new());
+        let router = Router::new(vec![handle], metrics.clone());
+        for number in 0..TRAFFIC {
+            router.deliver(source(Protocol::Udp), message(number));
+        }
+        assert!(!metrics.encode().contains("trunkline_sip_dropped_total 1"));
+        router.deliver(source(Protocol::Udp), message(TRAFFIC));
+        assert!(metrics.encode().contains("trunkline_sip_dropped_total 1"));
+        let waiting = router.deliver_surely(source(Protocol::Tcp), message(TRAFFIC + 1)).expect("no room");
+        let waiting = tokio::spawn(waiting);
+        for number in 0..TRAFFIC {
+            assert_eq!(inbox.traffic.recv().await.unwrap().1.call_id(), number.to_string().as_bytes());
+        }
+        waiting.await.unwrap();
+        assert_eq!(inbox.traffic.recv().await.unwrap().1.call_id(), (TRAFFIC + 1).to_string().as_bytes());
+        assert!(router.deliver_surely(source(Protocol::Tcp), message(0)).is_none(), "there is room again");
     }
 
     #[test]
