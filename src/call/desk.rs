@@ -70,6 +70,8 @@ pub(super) struct Desk {
     pub settings: ShardSettings,
     /// Calls whose end was not claimed yet.
     pub active: usize,
+    /// How often a call was given something to do.
+    pub turns: u64,
     /// Which call a leg belongs to.
     pub legs: HashMap<LegId, usize>,
 }

@@ -27,6 +27,10 @@ impl Call {
             return;
         }
         let offered = message.map_or(Ok(None), |request| negotiation::description(request, Cause::BadSdp));
+        let offered = offered.and_then(|offered| {
+            offered.as_ref().map_or(Ok(()), |offer| negotiation::refuse_loop(desk, offer, Cause::MediaLoop))?;
+            Ok(offered)
+        });
         let planned =
             offered.and_then(|offered| self.plan_reinvite(side, offered.as_ref()).map(|plan| (offered, plan)));
         let (offered, plan) = match planned {

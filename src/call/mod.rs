@@ -21,7 +21,7 @@ mod transfer;
 
 pub use desk::{Answer, Output, ShardSettings};
 pub use policy::Policy;
-pub use shard::Shard;
+pub use shard::{Page, Shard};
 
 #[cfg(test)]
 mod tests;

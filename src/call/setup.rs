@@ -98,6 +98,7 @@ fn decide(
     let offer = negotiation::description(&arrival.request, Cause::BadSdp)?;
     if let Some(offer) = &offer {
         negotiation::audio_formats(offer)?;
+        negotiation::refuse_loop(desk, offer, Cause::MediaLoop)?;
     }
     Ok(Decided { trunk, slot, numbers, route, offer })
 }

@@ -28,6 +28,18 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Places of calls that one page of records looks at: some ten microseconds of a shard's time.
+const PAGE: usize = 128;
+
+/// Some of a shard's live calls.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Their records, without decisions and timelines.
+    pub records: Vec<CallRecord>,
+    /// Where the next page starts, if there is one.
+    pub next: Option<usize>,
+}
+
 /// Some of the gateway's calls.
 pub struct Shard {
     desk: Desk,
@@ -60,6 +72,7 @@ impl Shard {
             entropy,
             settings,
             active: 0,
+            turns: 0,
             legs: HashMap::new(),
         };
         Self { desk, calls: Slab::new(), by_id: HashMap::new(), policy }
@@ -93,6 +106,7 @@ impl Shard {
         // An event may be older than its call: the place is taken again, the name is not.
         let key = (owner & OWNER_PLACE) as usize;
         if let Some(call) = self.calls.get_mut(key).filter(|call| call.owner == owner && call.relay.is_some()) {
+            self.desk.turns += 1;
             call.on_media(&mut self.desk, now, event);
         }
         self.drain_events(now);
@@ -101,6 +115,7 @@ impl Shard {
     /// The companion says something about a call.
     pub fn instruct(&mut self, now: Instant, call_id: &CallId, instruction: Instruction) {
         if let Some(call) = self.by_id.get(call_id).and_then(|key| self.calls.get_mut(*key)) {
+            self.desk.turns += 1;
             call.on_instruction(&mut self.desk, now, instruction);
         }
         self.drain_events(now);
@@ -110,6 +125,7 @@ impl Shard {
     pub fn hang_up(&mut self, now: Instant, call_id: &CallId, end: Termination) -> bool {
         let Some(call) = self.by_id.get(call_id).and_then(|key| self.calls.get_mut(*key)) else { return false };
         let live = call.state != bridge::State::Ending;
+        self.desk.turns += 1;
         call.end(&mut self.desk, now, end, EndedBy::Gateway);
         self.drain_events(now);
         live
@@ -128,6 +144,7 @@ impl Shard {
     /// Ends every call.
     fn hang_up_all(&mut self, now: Instant, end: &Termination) {
         for (_, call) in &mut self.calls {
+            self.desk.turns += 1;
             call.end(&mut self.desk, now, end.clone(), EndedBy::Gateway);
         }
         self.drain_events(now);
@@ -149,6 +166,7 @@ impl Shard {
 
     fn on_timer(&mut self, now: Instant, key: usize, timer: CallTimer) {
         if let Some(call) = self.calls.get_mut(key) {
+            self.desk.turns += 1;
             call.on_timer(&mut self.desk, now, timer);
         }
     }
@@ -177,10 +195,21 @@ impl Shard {
 
     // --- looking in
 
-    /// Records of the calls that live now.
+    /// Records of the calls that live now at [`PAGE`] places from `from` on, if they are wanted: without their decisions
+    /// and timelines, which [`Shard::record`] has.
     #[must_use]
-    pub fn records(&self) -> Vec<CallRecord> {
-        self.calls.iter().filter_map(|(_, call)| live_record(call)).collect()
+    pub fn page(&mut self, from: usize, wanted: impl Fn(&CallRecord) -> bool) -> Page {
+        let places = self.calls.capacity();
+        let to = from.saturating_add(PAGE).min(places);
+        let mut records = Vec::new();
+        for key in from..to {
+            let Some(call) = self.calls.get_mut(key) else { continue };
+            if call.state != bridge::State::Ending && wanted(call.journal.record()) {
+                let media = teardown::live_summary(call);
+                records.push(CallRecord { media, ..call.journal.outline() });
+            }
+        }
+        Page { records, next: (to < places).then_some(to) }
     }
 
     /// The record of one live call.
@@ -199,6 +228,12 @@ impl Shard {
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.calls.len()
+    }
+
+    /// How often a call was given something to do so far: while this stands still, so does every record.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.desk.turns
     }
 
     /// Live objects of the SIP stack.
@@ -222,6 +257,7 @@ impl Shard {
     }
 
     fn on_event(&mut self, now: Instant, event: Event) {
+        self.desk.turns += 1;
         match event {
             Event::Invited { leg, request, source } => self.invited(now, Arrival { leg, request, source }),
             Event::OutOfDialog { id, source, .. } => self.options(now, id, source),

@@ -87,6 +87,8 @@ catalogue! {
     NoUsableMedia = "no_usable_media" Pbx 488 88 "offer has no usable audio" "offer RTP/AVP audio with a codec that the target takes";
     /// The SDP cannot be read.
     BadSdp = "bad_sdp" Pbx 400 95 "session description cannot be read" "the detail names the line";
+    /// A description names our own media address and port.
+    MediaLoop = "media_loop" Pbx 488 88 "media would loop within this gateway" "the peer describes a media port of this gateway as its own: look for a device that sends our description back, or for a route that leads back here";
     /// The trunk's limit of calls.
     TrunkFull = "trunk_full" Gateway 503 42 "trunk is at its limit of calls" "raise `max_calls` of the trunk, or send fewer calls";
     /// The trunk's limit of calls per second.

@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn an_invite_that_joins_a_call_and_all_that_follows_go_to_that_calls_shard() {
-        let router = Router::new((0..4).map(|_| channels().0).collect());
+        let router = Router::new((0..4).map(|_| channels().0).collect(), crate::observe::Metrics::new());
         let message = |method: &str, call_id: &str, replaces: &str| {
             let text =
                 format!("{method} sip:x@192.0.2.1 SIP/2.0\r\nCall-ID: {call_id}\r\nCSeq: 1 {method}\r\n{replaces}\r\n");

@@ -344,12 +344,6 @@ impl Endpoint {
         self.legs.get(leg.0).map(|leg| leg.call_id.as_str())
     }
 
-    /// The Contact that the peer of a leg sees, with its angle brackets.
-    #[must_use]
-    pub fn local_contact(&self, leg: LegId) -> Option<&str> {
-        self.legs.get(leg.0).map(|leg| leg.contact.as_str())
-    }
-
     /// The answered leg whose dialog a `Replaces` names (RFC 3891 §3), or [`NoDialog`].
     ///
     /// # Errors
