@@ -70,6 +70,8 @@ pub(super) struct Desk {
     pub settings: ShardSettings,
     /// Calls whose end was not claimed yet.
     pub active: usize,
+    /// How often a call was given something to do.
+    pub turns: u64,
     /// Which call a leg belongs to.
     pub legs: HashMap<LegId, usize>,
 }
@@ -83,6 +85,8 @@ pub(super) enum CallTimer {
     Exchange,
     /// A change of our own met another one: now it is tried again (RFC 3261 §14.1).
     Glare,
+    /// The party that a transfer named may ring no longer.
+    Transfer,
     /// The call may last no longer (`max_duration`).
     Hard,
 }

@@ -67,11 +67,11 @@ impl Call {
         };
         self.note(now, side, notice);
         self.advance(side, notice);
-        self.follow(desk, now, side, notice);
+        self.what_follows(desk, now, side, notice);
     }
 
     /// Does what the table says follows.
-    pub fn follow(&mut self, desk: &mut Desk, now: Instant, side: Side, notice: &Notice) {
+    pub fn what_follows(&mut self, desk: &mut Desk, now: Instant, side: Side, notice: &Notice) {
         if let (Some(leg), Some(message)) = (self.leg_mut(side), &notice.message) {
             leg.learn(message);
         }
@@ -82,6 +82,9 @@ impl Call {
 
     /// A leg that parts still plays hold music; when it hangs up by itself, that is all.
     fn on_other_leg(&mut self, desk: &mut Desk, now: Instant, leg: LegId, notice: &Notice) {
+        if self.on_transfer_leg(desk, now, leg, notice) {
+            return;
+        }
         match notice.happened {
             Happened::HungUp => {
                 if let Some(parting) = self.parting.take_if(|parting| parting.id == leg) {
@@ -148,6 +151,7 @@ impl Call {
                 self.glare_timer = None;
                 self.catch_up(desk, now);
             }
+            CallTimer::Transfer => self.transfer_rang_out(desk, now),
             CallTimer::Hard => {
                 self.hard_timer = None;
                 self.end(desk, now, Termination::new(Cause::TooLong), EndedBy::Gateway);

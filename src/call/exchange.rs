@@ -49,6 +49,10 @@ impl Call {
             return;
         }
         let offered = message.map_or(Ok(None), |request| negotiation::description(request, Cause::BadSdp));
+        let offered = offered.and_then(|offered| {
+            offered.as_ref().map_or(Ok(()), |offer| negotiation::refuse_loop(desk, offer, Cause::MediaLoop))?;
+            Ok(offered)
+        });
         let offered = match offered {
             Ok(Some(offer)) if self.repeats(side, &offer) => {
                 self.answer_unchanged(desk, now, side, asked, &offer);
@@ -346,9 +350,7 @@ impl Call {
 
     /// Leg B is about to be replaced: a change that waits for it, or came from it, has lost its other half.
     pub fn drop_exchange(&mut self, desk: &mut Desk, now: Instant) {
-        if let Some((asked, _)) = self.kept_change.take() {
-            self.refuse_change(desk, now, Side::B, asked, StatusCode::REQUEST_PENDING, Headers::new());
-        }
+        self.drop_kept_change(desk, now);
         if let Some(behind) = self.behind.take_if(|behind| behind.side == Side::B) {
             // Who replaces it is told what holds from the beginning.
             self.note_change(behind.side, "not told any more: the leg is replaced");
@@ -363,6 +365,26 @@ impl Call {
         if exchange.initiator == Side::B {
             // Leg A may yet take what nobody wants any more: it is told what holds once there is another leg B.
             self.behind = Some(Behind { side: Side::A, tries: 0 });
+        }
+    }
+
+    /// The leg of `side` is about to be replaced in a call that goes on: a change that it began, or was asked for, is
+    /// over; one that only waits for an ACK of the other leg is not.
+    pub fn abandon_exchange(&mut self, desk: &mut Desk, now: Instant, side: Side) {
+        self.drop_kept_change(desk, now);
+        self.aligned(desk);
+        let lost = |exchange: &mut Exchange| exchange.initiator == side || exchange.stage != ExchangeStage::Answered;
+        let Some(exchange) = self.exchange.take_if(lost) else { return };
+        self.disarm_exchange(desk);
+        if exchange.stage == ExchangeStage::Offered {
+            let (side, asked) = (exchange.initiator, exchange.asked);
+            self.refuse_change(desk, now, side, asked, StatusCode::REQUEST_PENDING, Headers::new());
+        }
+    }
+
+    fn drop_kept_change(&mut self, desk: &mut Desk, now: Instant) {
+        if let Some((asked, _)) = self.kept_change.take() {
+            self.refuse_change(desk, now, Side::B, asked, StatusCode::REQUEST_PENDING, Headers::new());
         }
     }
 

@@ -16,6 +16,8 @@ impl Call {
         self.journal.moment(now, lane, Lane::Trunkline, request.method().as_str(), None);
         let status = match request.method() {
             Method::Update => return self.on_update(desk, now, side, id, request),
+            Method::Refer => return self.referred(desk, now, side, id, request),
+            Method::Notify => self.notified(desk, now, side, request),
             Method::Info => info(request),
             // The endpoint lets through only what is listed there; whatever has no arm here is not done.
             _ => StatusCode::NOT_IMPLEMENTED,
@@ -23,16 +25,27 @@ impl Call {
         self.respond(desk, now, side, id, status);
     }
 
-    /// Takes what came of a request of ours towards `side`.
-    pub fn on_reply(&mut self, desk: &mut Desk, now: Instant, side: Side, sent: SentId, answer: &Answer) {
-        let lane = self.lane(side);
-        let what = format!("{} {}", answer.status.get(), answer.status.reason());
-        self.journal.moment(now, lane, Lane::Trunkline, what, None);
-        self.on_update_reply(desk, now, side, sent, answer);
+    /// Takes what came of a request of ours in a dialog of the call, of a leg that parts too.
+    pub fn on_reply(&mut self, desk: &mut Desk, now: Instant, sent: SentId, answer: &Answer) {
+        self.on_transfer_reply(desk, now, sent, answer);
+        self.on_update_reply(desk, now, sent, answer);
     }
 
     fn respond(&mut self, desk: &mut Desk, now: Instant, side: Side, id: RequestId, status: StatusCode) {
-        if desk.endpoint.respond(now, id, status, None, Headers::new(), None).is_ok() {
+        self.respond_with(desk, now, side, id, status, Headers::new());
+    }
+
+    /// Answers a request of the peer of `side`.
+    pub fn respond_with(
+        &mut self,
+        desk: &mut Desk,
+        now: Instant,
+        side: Side,
+        id: RequestId,
+        status: StatusCode,
+        headers: Headers,
+    ) {
+        if desk.endpoint.respond(now, id, status, None, headers, None).is_ok() {
             let (lane, reason) = (self.lane(side), status.reason());
             self.journal.moment(now, Lane::Trunkline, lane, format!("{} {reason}", status.get()), None);
         }

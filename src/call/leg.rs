@@ -13,6 +13,8 @@ pub struct Leg {
     pub id: LegId,
     /// How far its dialog is.
     pub phase: Phase,
+    /// We called this peer, so that the Call-ID is ours.
+    pub called: bool,
     /// Our `o=` line towards this peer.
     pub origin: Origin,
     /// The peer's session description, the last one that holds.
@@ -61,6 +63,7 @@ impl Leg {
         Self {
             id,
             phase,
+            called: phase == Phase::Outgoing,
             origin: Origin::new(session),
             remote: None,
             offered: Vec::new(),

@@ -13,16 +13,18 @@ pub mod journal;
 pub mod leg;
 mod negotiation;
 pub mod policy;
+mod redirect;
 mod refusal;
 mod setup;
 pub mod shard;
 mod state;
 mod teardown;
+mod transfer;
 mod update;
 
 pub use desk::{Answer, Output, ShardSettings};
 pub use policy::Policy;
-pub use shard::Shard;
+pub use shard::{Page, Shard};
 
 #[cfg(test)]
 mod tests;

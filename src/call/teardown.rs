@@ -6,7 +6,7 @@ use super::desk::{Desk, Output};
 use super::journal::Journal;
 use super::leg::{Leg, Phase};
 use super::refusal;
-use super::state::{Call, Hold};
+use super::state::{Attempt, Call, Hold};
 use crate::error::Termination;
 use crate::media::{Counts, Side};
 use crate::observe::{Metrics, metrics as metric};
@@ -52,7 +52,7 @@ pub(super) fn refuse(desk: &mut Desk, now: Instant, leg: LegId, mut journal: Jou
 fn send_refusal(desk: &mut Desk, now: Instant, leg: LegId, termination: &Termination) -> String {
     // An ordinary end (an operator's, say) before the answer is a refusal all the same.
     let status = match termination.sip_status() {
-        0..400 => StatusCode::DECLINE,
+        0..300 => StatusCode::DECLINE,
         status => StatusCode::new(status).unwrap_or(StatusCode::SERVER_INTERNAL_ERROR),
     };
     let headers = refusal::headers(termination, &desk.settings.from_host);
@@ -109,6 +109,7 @@ impl Call {
         let reason = told
             .and_then(|message| message.text(HeaderName::Reason).map(std::borrow::Cow::into_owned))
             .unwrap_or_else(|| end.reason_header());
+        self.end_transfers(desk, now, &reason);
         for side in [Side::A, Side::B] {
             self.release(desk, now, side, &end, &reason);
         }
@@ -177,9 +178,10 @@ impl Call {
 
     /// The lane of a side's peer: a fallback's leg B is at the PBX too.
     pub fn lane(&self, side: Side) -> Lane {
-        match (side, self.target()) {
-            (Side::A, _) | (Side::B, None) => Lane::Pbx,
-            (Side::B, Some(_)) => Lane::CloudSip,
+        match (side, &self.attempt) {
+            (Side::B, Attempt::Target { .. }) => Lane::CloudSip,
+            (Side::B, Attempt::Transferred { lane }) => *lane,
+            (Side::A, _) | (Side::B, Attempt::Fallback { .. }) => Lane::Pbx,
         }
     }
 }

@@ -27,7 +27,7 @@ impl Call {
             Ok(Some(_)) => {
                 let happened = super::bridge::Happened::Updated;
                 let notice = Notice { happened, message: Some(request.clone()), status: 0, request: Some(id) };
-                self.follow(desk, now, side, &notice);
+                self.what_follows(desk, now, side, &notice);
             }
             Err(end) => {
                 let headers = refusal::headers(&end, &desk.settings.from_host);
@@ -129,9 +129,13 @@ impl Call {
         self.align(desk, now, side.other());
     }
 
-    /// Our UPDATE towards `side` has its answer.
-    pub fn on_update_reply(&mut self, desk: &mut Desk, now: Instant, side: Side, sent: SentId, answer: &Answer) {
+    /// Our UPDATE has its answer.
+    pub fn on_update_reply(&mut self, desk: &mut Desk, now: Instant, sent: SentId, answer: &Answer) {
         let Some(exchange) = self.exchange.as_ref().filter(|exchange| exchange.sent == Some(sent)) else { return };
+        let (side, offered) = (exchange.initiator.other(), exchange.stage == ExchangeStage::Offered);
+        let what = format!("{} {}", answer.status.get(), answer.status.reason());
+        let lane = self.lane(side);
+        self.journal.moment(now, lane, Lane::Trunkline, what, None);
         let message = answer.response.as_ref();
         match answer.status.get() {
             200..=299 => self.take_change_answer(desk, now, side, message),
@@ -140,7 +144,7 @@ impl Call {
                 let cause = if side == Side::A { Cause::PbxLostDialog } else { Cause::CloudLostDialog };
                 self.end(desk, now, Termination::new(cause), EndedBy::Side(side));
             }
-            405 | 501 | 504 if exchange.stage == ExchangeStage::Offered && self.both_up() => {
+            405 | 501 | 504 if offered && self.both_up() => {
                 self.ask_by_reinvite(desk, now, side);
             }
             status => self.take_change_refusal(desk, now, status, message),
