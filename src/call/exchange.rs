@@ -173,7 +173,7 @@ impl Call {
             (Some(offer), _) => {
                 let asked = offer.audio().map(|audio| audio.formats.clone()).unwrap_or_default();
                 if let Some(leg) = self.leg_mut(initiator) {
-                    if matches!(far, Far::Audio(_)) {
+                    if matches!(far, Far::Audio(_)) && !offer.is_switched_off() {
                         leg.formats = negotiate::for_caller(&asked, &settled);
                         leg.theirs.clone_from(&leg.formats);
                     }

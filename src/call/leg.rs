@@ -104,6 +104,9 @@ impl Leg {
     /// The direction that the peer asked for, from its own point of view.
     #[must_use]
     pub fn direction(&self) -> Direction {
-        self.remote.as_ref().and_then(Description::audio).map_or(Direction::SendRecv, |audio| audio.direction)
+        match &self.remote {
+            Some(off) if off.is_switched_off() => Direction::Inactive,
+            remote => remote.as_ref().and_then(Description::audio).map_or(Direction::SendRecv, |audio| audio.direction),
+        }
     }
 }

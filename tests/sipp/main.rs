@@ -59,6 +59,7 @@ scenarios! {
     the_cloud_holds_and_resumes
     the_pbx_holds_in_every_direction
     a_hold_of_rfc_2543_is_a_hold
+    a_hold_by_port_0_is_a_hold
     a_hold_by_update_is_passed_as_update
     a_hold_by_update_becomes_a_reinvite
     a_second_update_is_told_when_to_come_again
