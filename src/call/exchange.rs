@@ -102,6 +102,7 @@ impl Call {
         self.disarm_exchange(desk);
         let answer = message.map_or(Ok(None), |answer| negotiation::description(answer, Cause::TargetBadAnswer));
         let usable = answer.ok().flatten().and_then(|answer| {
+            negotiation::refuse_loop(desk, &answer, Cause::MediaLoop).ok()?;
             let settled = negotiation::settle(&exchange.proposed, &answer)?;
             Some((answer, settled))
         });
@@ -178,6 +179,7 @@ impl Call {
         }
         let answer = message.map_or(Ok(None), |ack| negotiation::description(ack, Cause::BadSdp));
         let usable = answer.ok().flatten().and_then(|answer| {
+            negotiation::refuse_loop(desk, &answer, Cause::MediaLoop).ok()?;
             let settled = negotiation::settle(&self.leg(side)?.formats, &answer)?;
             Some((answer, settled))
         });

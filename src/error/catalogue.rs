@@ -88,7 +88,7 @@ catalogue! {
     /// The SDP cannot be read.
     BadSdp = "bad_sdp" Pbx 400 95 "session description cannot be read" "the detail names the line";
     /// A description names our own media address and port.
-    MediaLoop = "media_loop" Pbx 488 88 "media would loop within this gateway" "the peer describes a media port of this gateway as its own: look for a device that sends our description back, or for a route that leads back here";
+    MediaLoop = "media_loop" Pbx 488 88 "media would loop within this gateway" "the peer describes a media port of this gateway as its own: look for a device that sends our description back or a route that leads back here; if the peer runs on this machine, give it ports outside of `ports` of [media]";
     /// The trunk's limit of calls.
     TrunkFull = "trunk_full" Gateway 503 42 "trunk is at its limit of calls" "raise `max_calls` of the trunk, or send fewer calls";
     /// The trunk's limit of calls per second.

@@ -73,8 +73,9 @@ const SPARED: u64 = 128;
 /// Relay names are never used twice in a process, whichever plane gives them.
 static NEXT_RELAY: AtomicU64 = AtomicU64::new(1);
 
-/// The ports of all open relays, whichever shard's: a peer that names one of them names this gateway.
-static IN_USE: PortSet = PortSet([const { AtomicU64::new(0) }; 512]);
+/// The ports of all planes of the process, whichever shard's: a peer that names one of them names this gateway, if not
+/// now then when the port is given out.
+static OURS: PortSet = PortSet([const { AtomicU64::new(0) }; 512]);
 
 /// RTP ports, each with the RTCP port next to it: a bit for each even port.
 struct PortSet([AtomicU64; 512]);
@@ -118,6 +119,7 @@ impl SocketPlane {
         now: fn() -> Instant,
     ) -> Self {
         let pool = PortPool::new(ports.clone(), rest);
+        ports.clone().for_each(|port| OURS.add(port));
         let nobody = workers.iter().map(WorkerHandle::nobody).collect();
         let gauges = Arc::new(Gauges { nobody, ..Gauges::default() });
         gauges.total.store(pool.capacity() * 2, Ordering::Relaxed);
@@ -144,7 +146,6 @@ impl Plane for SocketPlane {
                 worker.open(berth.id, owner, Arc::clone(&counters));
             }
             state.relays.insert(id, berth);
-            berth.ports.iter().for_each(|port| IN_USE.add(*port));
             self.shared.measure(&state);
         }
         Ok(Relay::new(id, berth.ports, counters, Rc::clone(&self.shared) as Rc<dyn RelaySink>))
@@ -155,7 +156,7 @@ impl Plane for SocketPlane {
     }
 
     fn is_ours(&self, port: u16) -> bool {
-        IN_USE.has(port)
+        OURS.has(port)
     }
 }
 
@@ -221,6 +222,12 @@ impl Shared {
     }
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.ports.clone().for_each(|port| OURS.remove(port));
+    }
+}
+
 impl RelaySink for Shared {
     fn command(&self, relay: RelayId, command: RelayCommand) {
         let mut state = self.state.borrow_mut();
@@ -231,7 +238,6 @@ impl RelaySink for Shared {
             worker.command(berth.id, command);
         }
         if closes {
-            berth.ports.iter().for_each(|port| IN_USE.remove(*port));
             state.pool.give_back((self.now)(), berth);
             self.measure(&state);
         }
