@@ -83,10 +83,10 @@ pub(super) enum CallTimer {
     Ring,
     /// The other leg may take no longer over a change of the session (64*T1).
     Exchange,
-    /// A change of our own met another one: now it is tried again (RFC 3261 §14.1).
-    Glare,
     /// The party that a transfer named may ring no longer.
     Transfer,
+    /// A change of our own met another one: now it is tried again (RFC 3261 §14.1).
+    Glare,
     /// The call may last no longer (`max_duration`).
     Hard,
 }

@@ -67,11 +67,11 @@ impl Call {
         };
         self.note(now, side, notice);
         self.advance(side, notice);
-        self.what_follows(desk, now, side, notice);
+        self.follow(desk, now, side, notice);
     }
 
     /// Does what the table says follows.
-    pub fn what_follows(&mut self, desk: &mut Desk, now: Instant, side: Side, notice: &Notice) {
+    pub fn follow(&mut self, desk: &mut Desk, now: Instant, side: Side, notice: &Notice) {
         if let (Some(leg), Some(message)) = (self.leg_mut(side), &notice.message) {
             leg.learn(message);
         }
@@ -147,11 +147,11 @@ impl Call {
                 self.exchange_timer = None;
                 self.give_up_exchange(desk, now);
             }
+            CallTimer::Transfer => self.transfer_rang_out(desk, now),
             CallTimer::Glare => {
                 self.glare_timer = None;
                 self.catch_up(desk, now);
             }
-            CallTimer::Transfer => self.transfer_rang_out(desk, now),
             CallTimer::Hard => {
                 self.hard_timer = None;
                 self.end(desk, now, Termination::new(Cause::TooLong), EndedBy::Gateway);

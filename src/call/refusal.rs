@@ -28,13 +28,9 @@ pub(super) fn headers(end: &Termination, agent: &str) -> Headers {
         Cause::UnknownEncoding => add("Accept-Encoding", "identity".to_owned()),
         _ => {}
     }
-    if let Some(contact) = &end.contact {
-        headers.push((Cow::Borrowed("Contact"), contact.clone()));
-    }
     if let Some(code) = end.warning {
         // RFC 3261 §20.43.
-        let text = end.text().replace(['"', '\\'], "'");
-        headers.push((Cow::Borrowed("Warning"), format!("{code} {agent} \"{text}\"")));
+        add("Warning", format!("{code} {agent} \"{}\"", end.text().replace(['"', '\\'], "'")));
     }
     headers
 }

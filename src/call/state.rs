@@ -52,9 +52,9 @@ pub(super) struct Call {
     pub ring_timer: Option<TimerKey>,
     pub hard_timer: Option<TimerKey>,
     pub exchange_timer: Option<TimerKey>,
-    pub glare_timer: Option<TimerKey>,
     pub referrals: Referrals,
     pub redirection: Redirection,
+    pub glare_timer: Option<TimerKey>,
     pub journal: Journal,
     /// Held while the call lives: the trunk's slot and the target's.
     pub trunk_slot: Option<Slot>,

@@ -55,7 +55,10 @@ fn send_refusal(desk: &mut Desk, now: Instant, leg: LegId, termination: &Termina
         0..300 => StatusCode::DECLINE,
         status => StatusCode::new(status).unwrap_or(StatusCode::SERVER_INTERNAL_ERROR),
     };
-    let headers = refusal::headers(termination, &desk.settings.from_host);
+    let mut headers = refusal::headers(termination, &desk.settings.from_host);
+    if let Some(contact) = &termination.contact {
+        headers.push((std::borrow::Cow::Borrowed("Contact"), contact.clone()));
+    }
     // The leg may be gone already (its CANCEL crossed this); then there is nobody left to tell.
     let phrase = phrase(termination);
     let _ = desk.endpoint.reject(now, leg, status, Some(phrase), headers);

@@ -71,30 +71,26 @@ impl Plane for TestPlane {
     fn ports_in_use(&self) -> usize {
         0
     }
-
-    fn is_ours(&self, port: u16) -> bool {
-        (20_000..20_004).contains(&port)
-    }
 }
 
 // === impl Bench ===
 
 impl Bench {
     fn new(route: &str) -> Self {
-        Self::configured("", "", route)
+        Self::with_lines("", "", route)
     }
 
     /// With more lines for the target `daily` and for the route.
     fn new_with(target: &str, route: &str) -> Self {
-        Self::configured("", target, route)
+        Self::with_lines("", target, route)
     }
 
     /// With more lines for the trunk and for the route.
     fn with(trunk: &str, route: &str) -> Self {
-        Self::configured(trunk, "", route)
+        Self::with_lines(trunk, "", route)
     }
 
-    fn configured(trunk: &str, target: &str, route: &str) -> Self {
+    fn with_lines(trunk: &str, target: &str, route: &str) -> Self {
         let now = clock::now();
         let mut entropy = Entropy::seeded(1);
         let policy = Arc::new(Policy::new(configuration(trunk, target, route), &HashMap::new()).unwrap());

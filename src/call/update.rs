@@ -9,9 +9,8 @@ use super::state::{Asked, Call, Exchange, ExchangeStage};
 use super::teardown::EndedBy;
 use crate::error::{Cause, Termination};
 use crate::media::Side;
-use crate::record::Lane;
 use crate::sdp::{Description, negotiate};
-use crate::sip::endpoint::{Body, Headers, RequestId, SentId};
+use crate::sip::endpoint::{Headers, RequestId, SentId};
 use crate::sip::{Message, StatusCode};
 use std::borrow::Cow;
 use std::time::Instant;
@@ -27,7 +26,7 @@ impl Call {
             Ok(Some(_)) => {
                 let happened = super::bridge::Happened::Updated;
                 let notice = Notice { happened, message: Some(request.clone()), status: 0, request: Some(id) };
-                self.what_follows(desk, now, side, &notice);
+                self.follow(desk, now, side, &notice);
             }
             Err(end) => {
                 let headers = refusal::headers(&end, &desk.settings.from_host);
@@ -129,13 +128,9 @@ impl Call {
         self.align(desk, now, side.other());
     }
 
-    /// Our UPDATE has its answer.
-    pub fn on_update_reply(&mut self, desk: &mut Desk, now: Instant, sent: SentId, answer: &Answer) {
+    /// Our UPDATE towards `side` has its answer.
+    pub fn on_update_reply(&mut self, desk: &mut Desk, now: Instant, side: Side, sent: SentId, answer: &Answer) {
         let Some(exchange) = self.exchange.as_ref().filter(|exchange| exchange.sent == Some(sent)) else { return };
-        let (side, offered) = (exchange.initiator.other(), exchange.stage == ExchangeStage::Offered);
-        let what = format!("{} {}", answer.status.get(), answer.status.reason());
-        let lane = self.lane(side);
-        self.journal.moment(now, lane, Lane::Trunkline, what, None);
         let message = answer.response.as_ref();
         match answer.status.get() {
             200..=299 => self.take_change_answer(desk, now, side, message),
@@ -144,7 +139,7 @@ impl Call {
                 let cause = if side == Side::A { Cause::PbxLostDialog } else { Cause::CloudLostDialog };
                 self.end(desk, now, Termination::new(cause), EndedBy::Side(side));
             }
-            405 | 501 | 504 if offered && self.both_up() => {
+            405 | 501 | 504 if exchange.stage == ExchangeStage::Offered && self.both_up() => {
                 self.ask_by_reinvite(desk, now, side);
             }
             status => self.take_change_refusal(desk, now, status, message),
@@ -183,24 +178,6 @@ impl Call {
             if let Asked::Update(id) = asked {
                 self.respond_to(desk, now, side, id, StatusCode::REQUEST_TERMINATED, Headers::new(), None);
             }
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "a response has that many parts")]
-    pub fn respond_to(
-        &mut self,
-        desk: &mut Desk,
-        now: Instant,
-        side: Side,
-        id: RequestId,
-        status: StatusCode,
-        headers: Headers,
-        body: Option<Body>,
-    ) {
-        if desk.endpoint.respond(now, id, status, None, headers, body).is_ok() {
-            let lane = self.lane(side);
-            let what = format!("{} {}", status.get(), status.reason());
-            self.journal.moment(now, Lane::Trunkline, lane, what, None);
         }
     }
 }

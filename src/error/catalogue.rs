@@ -87,12 +87,12 @@ catalogue! {
     NoUsableMedia = "no_usable_media" Pbx 488 88 "offer has no usable audio" "offer RTP/AVP audio with a codec that the target takes";
     /// The SDP cannot be read.
     BadSdp = "bad_sdp" Pbx 400 95 "session description cannot be read" "the detail names the line";
+    /// A description names our own media address and port.
+    MediaLoop = "media_loop" Pbx 488 88 "media would loop within this gateway" "the peer describes a media port of this very call as its own: look for a device that sends our description back";
     /// A body that has to be understood and is not.
     UnknownBody = "unknown_body" Pbx 415 79 "body of a media type that is not understood" "send the offer as application/sdp, and mark what may be left aside `handling=optional`";
     /// A body in an encoding that is not understood.
     UnknownEncoding = "unknown_encoding" Pbx 415 79 "body in an encoding that is not understood" "send the body without Content-Encoding";
-    /// A description names our own media address and port.
-    MediaLoop = "media_loop" Pbx 488 88 "media would loop within this gateway" "the peer describes a media port of this gateway as its own: look for a device that sends our description back, or for a route that leads back here";
     /// The trunk's limit of calls.
     TrunkFull = "trunk_full" Gateway 503 42 "trunk is at its limit of calls" "raise `max_calls` of the trunk, or send fewer calls";
     /// The trunk's limit of calls per second.
@@ -193,10 +193,10 @@ pub struct Termination {
     pub phrase: Option<String>,
     /// The status that the far side gave, if it gave one.
     pub heard: Option<u16>,
-    /// The warn-code of a refused session (RFC 3261 §20.43).
-    pub warning: Option<u16>,
     /// The `Contact` of a redirection that is passed on.
     pub contact: Option<String>,
+    /// The warn-code of a refused session (RFC 3261 §20.43).
+    pub warning: Option<u16>,
 }
 
 // === impl Termination ===

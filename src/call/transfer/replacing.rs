@@ -79,10 +79,14 @@ impl Call {
         if offer.is_none() {
             // The answer comes with the ACK, as it does for a re-INVITE without offer.
             let formats = self.leg(side).map(|leg| leg.formats.clone()).unwrap_or_default();
-            let direction = Direction::SendRecv;
-            let proposal = Proposal::Audio { formats, direction, ptime: None, maxptime: None };
-            let (asked, stage) = (Asked::Reinvite, ExchangeStage::Answered);
-            self.exchange = Some(Exchange { initiator: side, asked, offered: None, proposal, sent: None, stage });
+            self.exchange = Some(Exchange {
+                initiator: side,
+                asked: Asked::Reinvite,
+                offered: None,
+                proposal: Proposal::Audio { formats, direction: Direction::SendRecv, ptime: None, maxptime: None },
+                sent: None,
+                stage: ExchangeStage::Answered,
+            });
         }
         self.adjust(desk, now, side);
         Ok(())
