@@ -4,6 +4,7 @@
 use super::address::{AddressError, TargetAddress};
 use crate::config;
 use crate::config::target::TargetKind;
+use crate::identity::headers::{PassList, Recipe};
 use crate::identity::template::{Template, TemplateError};
 use crate::sip::Hop;
 use crate::trunk::admission::Admission;
@@ -20,10 +21,8 @@ pub struct Target {
     pub request_uri: String,
     /// Where its INVITEs are sent.
     pub hop: Hop,
-    /// Headers of the INVITE: name and template. A value that comes out empty means that the header is left out.
-    pub headers: Vec<(String, Template)>,
-    /// Headers that the configured `uri` carried, escapes undone.
-    pub uri_headers: Vec<(String, String)>,
+    /// How the headers of its INVITEs are made.
+    pub recipe: Recipe,
     /// Codecs it takes, in order; `None` for all.
     pub codecs: Option<Vec<String>>,
     /// Its limits, shared by all shards and kept over a reload.
@@ -53,7 +52,7 @@ impl Target {
         admission.set_limits(target.max_calls, target.max_rate);
         let address = TargetAddress::parse(&target.uri, target.outbound_proxy.as_deref())
             .map_err(|error| TargetError::Address(name.clone(), error))?;
-        let headers = target
+        let templates = target
             .effective_headers()
             .into_iter()
             .map(|(header, template)| match Template::parse(&template) {
@@ -66,8 +65,13 @@ impl Target {
             kind: target.kind,
             request_uri: address.request_uri,
             hop: address.hop,
-            headers,
-            uri_headers: address.uri_headers,
+            recipe: Recipe {
+                templates,
+                fixed: address.uri_headers,
+                pass: PassList::new(&target.pass_headers),
+                limit: target.effective_header_limit().and_then(|limit| usize::try_from(limit).ok()),
+                privacy: target.privacy,
+            },
             codecs: target.effective_codecs(),
             admission,
         })
