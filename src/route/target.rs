@@ -3,7 +3,7 @@
 
 use super::address::{AddressError, TargetAddress};
 use crate::config;
-use crate::config::target::TargetKind;
+use crate::config::target::{Redirect, TargetKind, Transfer};
 use crate::identity::headers::{PassList, Recipe};
 use crate::identity::template::{Template, TemplateError};
 use crate::sip::Hop;
@@ -21,10 +21,16 @@ pub struct Target {
     pub request_uri: String,
     /// Where its INVITEs are sent.
     pub hop: Hop,
+    /// Whether that is an `outbound_proxy`.
+    pub proxied: bool,
     /// How the headers of its INVITEs are made.
     pub recipe: Recipe,
     /// Codecs it takes, in order; `None` for all.
     pub codecs: Option<Vec<String>>,
+    /// What is done when it asks for a transfer.
+    pub transfer: Transfer,
+    /// What is done when it redirects a call.
+    pub redirect: Redirect,
     /// Its limits, shared by all shards and kept over a reload.
     pub admission: Arc<Admission>,
 }
@@ -65,6 +71,7 @@ impl Target {
             kind: target.kind,
             request_uri: address.request_uri,
             hop: address.hop,
+            proxied: target.outbound_proxy.is_some(),
             recipe: Recipe {
                 templates,
                 fixed: address.uri_headers,
@@ -73,6 +80,8 @@ impl Target {
                 privacy: target.privacy,
             },
             codecs: target.effective_codecs(),
+            transfer: target.transfer,
+            redirect: target.redirect,
             admission,
         })
     }
