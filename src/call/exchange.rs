@@ -50,7 +50,7 @@ impl Call {
         }
         let offered = message.map_or(Ok(None), |request| negotiation::description(request, Cause::BadSdp));
         let offered = offered.and_then(|offered| {
-            offered.as_ref().map_or(Ok(()), |offer| negotiation::refuse_loop(desk, offer, Cause::MediaLoop))?;
+            offered.as_ref().map_or(Ok(()), |offer| self.refuse_loop(desk, offer, Cause::MediaLoop))?;
             Ok(offered)
         });
         let offered = match offered {
@@ -146,7 +146,10 @@ impl Call {
         let Some(exchange) = self.exchange.take_if(|exchange| exchange.initiator != side) else { return };
         self.disarm_exchange(desk);
         let answer = message.map_or(Ok(None), |answer| negotiation::description(answer, Cause::TargetBadAnswer));
-        let far = answer.ok().flatten().and_then(|answer| self.settle_change(side, &exchange.proposal, answer));
+        let far = answer.ok().flatten().and_then(|answer| {
+            self.refuse_loop(desk, &answer, Cause::MediaLoop).ok()?;
+            self.settle_change(side, &exchange.proposal, answer)
+        });
         match (exchange.stage, far) {
             (ExchangeStage::Offered | ExchangeStage::Answered, Some(far)) => {
                 self.answer_initiator(desk, now, exchange, &far);
@@ -244,6 +247,7 @@ impl Call {
         if exchange.offered.is_none() {
             let answer = message.map_or(Ok(None), |ack| negotiation::description(ack, Cause::BadSdp));
             let usable = answer.ok().flatten().and_then(|answer| {
+                self.refuse_loop(desk, &answer, Cause::MediaLoop).ok()?;
                 let settled = negotiation::settle(&self.leg(side)?.formats, &answer)?;
                 Some((answer, settled))
             });

@@ -102,7 +102,6 @@ fn decide(
     let offer = negotiation::description(&arrival.request, Cause::BadSdp)?;
     if let Some(offer) = &offer {
         negotiation::audio_formats(offer)?;
-        negotiation::refuse_loop(desk, offer, Cause::MediaLoop)?;
         negotiation::in_reach(policy, desk.settings.media_address, offer)?;
     }
     Ok(Decided { trunk, slot, numbers, route, offer })
@@ -133,6 +132,12 @@ fn place(
             return None;
         }
     };
+    let looping =
+        decided.offer.as_ref().map_or(Ok(()), |offer| negotiation::refuse_loop(&relay, desk, offer, Cause::MediaLoop));
+    if let Err(termination) = looping {
+        teardown::refuse(desk, now, arrival.leg, journal, &termination);
+        return None;
+    }
     let mut a = Leg::new(arrival.leg, Phase::Incoming, desk.entropy.next_u64() >> 1);
     a.takes.clone_from(&decided.trunk.config.codecs);
     a.signalling = Some(arrival.source.peer.ip().to_canonical());

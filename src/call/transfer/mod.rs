@@ -263,6 +263,7 @@ impl Call {
         pending.leg.phase = Phase::Up;
         let described = message.map_or(Ok(None), |answer| negotiation::description(answer, Cause::TargetBadAnswer));
         let usable = described.ok().flatten().filter(|answer| answer.usable_audio().is_ok()).and_then(|answer| {
+            self.refuse_loop(desk, &answer, Cause::TargetBadAnswer).ok()?;
             let settled = negotiation::settle(&pending.leg.offered, &answer)?;
             Some((answer, settled))
         });
