@@ -95,6 +95,15 @@ scenarios! {
     options_are_answered
     a_merged_request_is_refused_and_the_call_goes_on
     a_stray_bye_and_a_stray_cancel_are_told_so
+    a_withheld_caller_is_nobody_for_the_cloud
+    a_policy_reveals_a_withheld_caller
+    a_diverted_call_names_whom_the_caller_dialled
+    the_history_of_a_call_names_whom_the_caller_dialled
+    user_to_user_and_identifiers_reach_the_cloud
+    an_extension_is_called_by_its_number
+    allowed_headers_pass_and_no_others
+    headers_beyond_the_limit_give_way_in_order
+    an_identity_with_unescaped_quotes_counts
 }
 
 fn play(name: &str) {

@@ -32,15 +32,18 @@ pub struct Scenario {
     /// More lines for `[sip]`.
     #[serde(default)]
     pub sip: String,
+    /// More lines for the `[[trunk]]`.
+    #[serde(default)]
+    pub trunk: String,
+    /// More entries for `headers` of the `[[target]]`.
+    #[serde(default)]
+    pub headers: String,
     /// More lines for the `[[target]]`.
     #[serde(default)]
     pub target: String,
     /// More lines for the `[[route]]`.
     #[serde(default)]
     pub route: String,
-    /// More lines for the `[[trunk]]`.
-    #[serde(default)]
-    pub trunk: String,
     /// `peers` of the trunk.
     #[serde(default = "loopback")]
     pub peers: Vec<String>,
