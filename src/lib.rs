@@ -15,6 +15,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod gateway;
+pub mod guard;
 pub mod http;
 pub mod identity;
 pub mod media;
