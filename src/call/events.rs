@@ -64,6 +64,9 @@ impl Call {
             return;
         };
         self.note(now, side, notice);
+        if side == Side::B {
+            self.note_reach(desk, now, notice);
+        }
         self.advance(side, notice);
         for command in react(self.state, side, notice.happened) {
             self.execute(desk, now, side, *command, notice);
@@ -126,6 +129,7 @@ impl Call {
         match timer {
             CallTimer::Ring => {
                 self.ring_timer = None;
+                self.note_no_answer(desk, now);
                 let termination = Termination::new(Cause::NoAnswer);
                 self.abandon_b(desk, now, &termination);
                 self.next_target(desk, now, termination);

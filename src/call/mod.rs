@@ -5,6 +5,7 @@ pub mod bridge;
 mod commands;
 pub mod desk;
 mod divert;
+mod door;
 mod events;
 mod exchange;
 mod inside;
@@ -12,13 +13,16 @@ pub mod journal;
 pub mod leg;
 mod negotiation;
 pub mod policy;
+mod reach;
 mod setup;
 pub mod shard;
 mod state;
 mod teardown;
 
 pub use desk::{Answer, Output, ShardSettings};
+pub(crate) use door::targets as obstacle_of_targets;
 pub use policy::Policy;
+pub(crate) use reach::retry_after;
 pub use shard::Shard;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::journal::Journal;
 use super::leg::Leg;
 use super::{Policy, leg};
 use crate::error::Termination;
+use crate::guard::Pending;
 use crate::identity::Numbers;
 use crate::media::{Relay, Side};
 use crate::record::CallId;
@@ -49,6 +50,8 @@ pub(super) struct Call {
     pub hard_timer: Option<TimerKey>,
     pub exchange_timer: Option<TimerKey>,
     pub journal: Journal,
+    /// Held until leg A has its final response.
+    pub pending: Option<Pending>,
     /// Held while the call lives: the trunk's slot and the target's.
     pub trunk_slot: Option<Slot>,
     pub target_slot: Option<Slot>,

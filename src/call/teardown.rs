@@ -18,9 +18,9 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 /// Seconds that `Retry-After` asks for when this gateway refuses for lack of room.
-const RETRY_AFTER_FULL: u32 = 5;
+pub(super) const RETRY_AFTER_FULL: u32 = 5;
 /// Seconds that `Retry-After` asks for while draining.
-const RETRY_AFTER_DRAINING: u32 = 30;
+pub(super) const RETRY_AFTER_DRAINING: u32 = 30;
 
 /// Which party's action ended a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,12 @@ fn send_refusal(desk: &mut Desk, now: Instant, leg: LegId, termination: &Termina
     let mut headers: Headers = vec![(Cow::Borrowed("Reason"), termination.reason_header())];
     match termination.cause {
         Cause::Draining => headers.push((Cow::Borrowed("Retry-After"), RETRY_AFTER_DRAINING.to_string())),
-        Cause::TrunkFull | Cause::TrunkRate | Cause::TargetFull | Cause::TargetRate | Cause::NoMediaPort => {
+        Cause::TrunkFull
+        | Cause::TrunkRate
+        | Cause::TargetFull
+        | Cause::TargetRate
+        | Cause::HalfOpen
+        | Cause::NoMediaPort => {
             headers.push((Cow::Borrowed("Retry-After"), RETRY_AFTER_FULL.to_string()));
         }
         _ => {}
@@ -134,6 +139,7 @@ impl Call {
         count_packets(&desk.metrics, &counts);
         desk.active = desk.active.saturating_sub(1);
         self.relay = None;
+        self.pending = None;
         self.trunk_slot = None;
         self.target_slot = None;
         note_end(&mut self.journal, now, end, by);

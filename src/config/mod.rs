@@ -6,6 +6,7 @@ pub mod admin;
 pub mod daily;
 pub mod guard;
 pub mod http;
+pub mod keepalive;
 pub mod media;
 pub mod numbers;
 pub mod observe;

@@ -1,5 +1,6 @@
 //! `[[trunk]]`: a peer on the enterprise side.
 
+use super::keepalive::Keepalive;
 use super::value::{Later, Number, Pattern, Peer};
 use serde::{Deserialize, Serialize};
 
@@ -48,9 +49,9 @@ pub struct Trunk {
     /// Not in this version.
     #[serde(default)]
     pub register: Option<Later>,
-    /// Not in this version.
+    /// How often it is asked by OPTIONS whether it is there; not at all if absent.
     #[serde(default)]
-    pub keepalive: Option<Later>,
+    pub keepalive: Option<Keepalive>,
     /// Not in this version.
     #[serde(default)]
     pub srtp: Option<Later>,

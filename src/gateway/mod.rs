@@ -1,7 +1,9 @@
 //! The assembly: sockets, shards, media workers, companion and listeners from one configuration. It is the only module
 //! that knows all the others, and it holds no behaviour of its own besides starting and stopping.
 
+mod keepalive;
 mod operations;
+mod peers;
 pub mod shard_thread;
 mod start;
 
@@ -48,6 +50,7 @@ struct Shared {
     pub shards: Vec<ShardHandle>,
     pub recent: Arc<crate::store::Recent>,
     pub metrics: Metrics,
+    pub policy: Arc<crate::call::Policy>,
     pub draining: watch::Sender<bool>,
 }
 

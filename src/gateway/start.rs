@@ -2,12 +2,13 @@
 //! is bound, so that a start that fails leaves nothing behind.
 
 use super::shard_thread::{self, Control, Router, ShardInbox, Surroundings};
-use super::{Addresses, Gateway, Shared};
+use super::{Addresses, Gateway, Shared, keepalive};
 use crate::call::desk::shard_of_owner;
 use crate::call::{Policy, Shard, ShardSettings};
 use crate::clock::{self, Entropy};
 use crate::config::Config;
 use crate::config::value::ListenProtocol;
+use crate::guard::Caller;
 use crate::http::webhook::{self, Webhooks};
 use crate::http::{access::Access, admin, serve};
 use crate::media::MediaEvent;
@@ -115,7 +116,7 @@ impl Gateway {
         let metrics = Metrics::new();
         let recent = Arc::new(Recent::new(Recent::STANDARD));
         let companion = start_companion(&config, &bound.addresses, &router, &metrics)?;
-        let tcp = start_tcp(bound.tcp, &router);
+        let tcp = start_tcp(bound.tcp, &router, &policy, &metrics);
         let parts = Parts {
             locals: locals(&config, &bound.addresses),
             policy,
@@ -129,10 +130,15 @@ impl Gateway {
             count,
         };
         let threads = start_shards(&parts, bound.udp, inboxes)?;
-        let shared =
-            Arc::new(Shared { shards: handles, recent, metrics: metrics.clone(), draining: watch::Sender::new(false) });
-        let mut tasks =
-            vec![serve(bound.admin, admin::router(shared.clone(), metrics.clone(), Access::new(&config.admin)))];
+        let mut tasks = keepalive::spawn(&parts.policy, &from_host(&parts.locals), &handles, &metrics);
+        let shared = Arc::new(Shared {
+            shards: handles,
+            recent,
+            metrics: metrics.clone(),
+            policy: parts.policy.clone(),
+            draining: watch::Sender::new(false),
+        });
+        tasks.push(serve(bound.admin, admin::router(shared.clone(), metrics.clone(), Access::new(&config.admin))));
         tasks.push(serve(bound.http, webhook_router(&config, companion.as_ref().map(|(handle, _)| handle), &metrics)?));
         Ok(Self { addresses: bound.addresses, shared, threads, tasks, tcp: Some(tcp), companion })
     }
@@ -276,20 +282,40 @@ fn start_companion(
     spawned.map(Some).map_err(|error| StartError::Client(error.to_string()))
 }
 
-fn start_tcp(listeners: Vec<TcpListener>, router: &Router) -> HubHandle {
-    let router = router.clone();
-    Hub::spawn(
+fn start_tcp(listeners: Vec<TcpListener>, router: &Router, policy: &Arc<Policy>, metrics: &Metrics) -> HubHandle {
+    let (router, guarding, counting) = (router.clone(), policy.clone(), metrics.clone());
+    let settings = tcp::Settings { gate: Some(gate(policy, metrics)), ..tcp::Settings::default() };
+    Hub::spawn_with(
+        settings,
         listeners,
         Arc::new(move |input| match input {
             TcpInput::Message { source, bytes } => {
+                if let Err(refusal) = guarding.guard.packet(clock::now(), source.peer.ip(), &bytes) {
+                    counting.admission_refused(refusal.code());
+                    return;
+                }
                 // A frame that has no start line belongs to no call: there is nobody to answer.
                 if let Ok(message) = Message::parse(bytes) {
                     router.deliver(source, message);
                 }
             }
             TcpInput::SendFailed(transaction) => router.send_failed(transaction),
+            TcpInput::TurnedAway => counting.admission_refused("connections"),
         }),
     )
+}
+
+/// Who may open a TCP connection.
+fn gate(policy: &Arc<Policy>, metrics: &Metrics) -> tcp::Gate {
+    let (policy, metrics) = (policy.clone(), metrics.clone());
+    tcp::Gate::new(move |source| match policy.guard.connection(clock::now(), source) {
+        Ok(Caller::Known) => tcp::Welcome::Peer,
+        Ok(Caller::Stranger(at_once)) => tcp::Welcome::Stranger { at_once: at_once as usize },
+        Err(refusal) => {
+            metrics.admission_refused(refusal.code());
+            tcp::Welcome::Nobody
+        }
+    })
 }
 
 fn start_shards(
@@ -310,6 +336,7 @@ fn start_shards(
             companion: parts.companion.clone(),
             recent: parts.recent.clone(),
             metrics: parts.metrics.clone(),
+            policy: parts.policy.clone(),
         };
         let workers = start_workers(&parts.policy.config, &parts.router, number, parts.count)?;
         let build = shard_builder(parts, number, workers);
@@ -326,10 +353,15 @@ fn start_shards(
     Ok(threads)
 }
 
+/// The host part of `From` in our requests.
+fn from_host(locals: &[LocalAddress]) -> String {
+    locals.first().map_or("localhost", |local| local::host_of(&local.advertised)).to_owned()
+}
+
 /// A shard is built on its own thread, because nothing in it is meant to leave it.
 fn shard_builder(parts: &Parts, number: u8, workers: Vec<WorkerHandle>) -> impl FnOnce() -> Shard + Send + 'static {
     let config = &parts.policy.config;
-    let first = parts.locals.first().map_or("localhost", |local| local::host_of(&local.advertised)).to_owned();
+    let first = from_host(&parts.locals);
     let settings = ShardSettings {
         shard: number,
         from_host: first,

@@ -12,8 +12,7 @@ pub(super) struct Bucket(AtomicU64);
 impl Bucket {
     /// Takes one of `rate` per second, of which `burst` seconds' worth may come at once; a rate of 0 limits nothing.
     pub(super) fn take(&self, at: u64, rate: u32, burst: u64) -> bool {
-        rate == 0
-            || self.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |due| next(due, at, rate, burst)).is_ok()
+        rate == 0 || self.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |due| next(due, at, rate, burst)).is_ok()
     }
 }
 

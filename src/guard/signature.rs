@@ -38,9 +38,9 @@ impl Signatures {
     }
 
     fn fits(&self, value: &[u8]) -> bool {
-        self.0.iter().any(|signature| {
-            value.windows(signature.len()).any(|window| window.eq_ignore_ascii_case(signature))
-        })
+        self.0
+            .iter()
+            .any(|signature| value.windows(signature.len()).any(|window| window.eq_ignore_ascii_case(signature)))
     }
 }
 

@@ -16,7 +16,13 @@ fn nets(texts: &[&str]) -> Vec<IpNet> {
 }
 
 fn settings() -> Settings {
-    Settings { rate: 10, ban_after: 3, ban_window: Span::from_secs(60), ban_time: Span::from_secs(600), ..Settings::default() }
+    Settings {
+        rate: 10,
+        ban_after: 3,
+        ban_window: Span::from_secs(60),
+        ban_time: Span::from_secs(600),
+        ..Settings::default()
+    }
 }
 
 fn guard(settings: &Settings) -> Guard {
@@ -43,7 +49,8 @@ fn a_peer_is_never_limited_or_banned_whatever_comes_in_its_name() {
 #[test]
 fn a_stranger_may_send_a_burst_and_then_only_at_its_rate() {
     let (guard, now) = (guard(&settings()), crate::clock::now());
-    let passed = |at, count: usize| (0..count).filter(|_| guard.packet(at, address("203.0.113.1"), OPTIONS).is_ok()).count();
+    let passed =
+        |at, count: usize| (0..count).filter(|_| guard.packet(at, address("203.0.113.1"), OPTIONS).is_ok()).count();
     assert_eq!(passed(now, 100), 20);
     assert_eq!(guard.packet(now, address("203.0.113.1"), OPTIONS), Err(Refusal::Rate));
     assert!(guard.packet(now, address("203.0.113.2"), OPTIONS).is_ok(), "its neighbour is another one");
@@ -54,9 +61,8 @@ fn a_stranger_may_send_a_burst_and_then_only_at_its_rate() {
 #[test]
 fn a_network_of_ipv6_is_one_stranger() {
     let (guard, now) = (guard(&settings()), crate::clock::now());
-    let passed = (0..100_u16).filter(|host| {
-        guard.packet(now, Ipv6Addr::new(0x2001, 0xdb8, 7, 7, 0, 0, 0, *host).into(), OPTIONS).is_ok()
-    });
+    let passed = (0..100_u16)
+        .filter(|host| guard.packet(now, Ipv6Addr::new(0x2001, 0xdb8, 7, 7, 0, 0, 0, *host).into(), OPTIONS).is_ok());
     assert_eq!(passed.count(), 20);
     assert!(guard.packet(now, address("2001:db8:7:8::1"), OPTIONS).is_ok());
 }

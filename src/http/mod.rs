@@ -4,6 +4,7 @@
 pub mod access;
 pub mod admin;
 pub mod body;
+pub mod peers;
 pub mod problem;
 pub mod serve;
 pub mod webhook;
