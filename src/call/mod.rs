@@ -14,16 +14,18 @@ pub mod leg;
 mod negotiation;
 pub mod policy;
 mod reach;
+mod redirect;
 mod setup;
 pub mod shard;
 mod state;
 mod teardown;
+mod transfer;
 
 pub use desk::{Answer, Output, ShardSettings};
 pub(crate) use door::targets as obstacle_of_targets;
 pub use policy::Policy;
 pub(crate) use reach::retry_after;
-pub use shard::Shard;
+pub use shard::{Page, Shard};
 
 #[cfg(test)]
 mod tests;

@@ -42,6 +42,9 @@ impl Call {
 
     fn note_sign(&self, desk: &Desk, now: Instant, sign: Sign) {
         let (whom, health) = match &self.attempt {
+            // Whom the target redirected to says nothing of the target, and neither does whom a transfer named.
+            Attempt::Target { .. } if self.redirection.is_elsewhere() => return,
+            Attempt::Transferred { .. } => return,
             Attempt::Target { target, .. } => (Whom::Target(target.name.clone()), Arc::clone(&target.health)),
             Attempt::Fallback { .. } => {
                 let trunk = self.journal.record().fallback.as_deref().and_then(|name| self.policy.trunks.by_name(name));

@@ -4,12 +4,14 @@
 use super::bridge::State;
 use super::journal::Journal;
 use super::leg::Leg;
+use super::redirect::Redirection;
+use super::transfer::Referrals;
 use super::{Policy, leg};
 use crate::error::Termination;
 use crate::guard::Pending;
 use crate::identity::Numbers;
 use crate::media::{Relay, Side};
-use crate::record::CallId;
+use crate::record::{CallId, Lane};
 use crate::route::{Route, Target};
 use crate::sdp::Description;
 use crate::sip::Message;
@@ -49,6 +51,8 @@ pub(super) struct Call {
     pub ring_timer: Option<TimerKey>,
     pub hard_timer: Option<TimerKey>,
     pub exchange_timer: Option<TimerKey>,
+    pub referrals: Referrals,
+    pub redirection: Redirection,
     pub journal: Journal,
     /// Held until leg A has its final response.
     pub pending: Option<Pending>,
@@ -64,6 +68,8 @@ pub(super) enum Attempt {
     Target { position: usize, target: Arc<Target> },
     /// The route's fallback, after this failure.
     Fallback { after: Termination },
+    /// Nobody any more: a transfer put another party there.
+    Transferred { lane: Lane },
 }
 
 /// Where a call stands with the companion.
@@ -136,14 +142,15 @@ impl Call {
     pub fn target(&self) -> Option<&Arc<Target>> {
         match &self.attempt {
             Attempt::Target { target, .. } => Some(target),
-            Attempt::Fallback { .. } => None,
+            Attempt::Fallback { .. } | Attempt::Transferred { .. } => None,
         }
     }
 
     /// Every leg that may still have to close.
     pub fn leg_ids(&self) -> impl Iterator<Item = LegId> {
         let named = [Some(&self.a), self.b.as_ref(), self.parting.as_ref()];
-        named.into_iter().flatten().map(|leg| leg.id).chain(self.released.iter().copied())
+        let in_use = named.into_iter().flatten().map(|leg| leg.id);
+        in_use.chain(self.referrals.legs()).chain(self.released.iter().copied())
     }
 
     /// Was leg A answered?

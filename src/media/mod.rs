@@ -173,6 +173,9 @@ pub trait Plane {
     fn has_room(&self) -> bool {
         true
     }
+
+    /// Is this one of the ports of an open relay, of this plane or of another one of the process?
+    fn is_ours(&self, port: u16) -> bool;
 }
 
 /// No free pair of media ports.

@@ -45,6 +45,7 @@ struct Inner {
     stages: Family<StageLabels, Histogram, fn() -> Histogram>,
     webhooks: Family<WebhookLabels, Counter>,
     refused: Family<ReasonLabels, Counter>,
+    dropped: Counter,
     target_up: Family<TargetLabels, Gauge>,
     trunk_up: Family<TrunkLabels, Gauge>,
     /// By leg, then direction: the paths per packet and per message reach a counter by index, without hash or lock.
@@ -198,6 +199,11 @@ impl Metrics {
         }
     }
 
+    /// A datagram was dropped because its shard had too many to do already.
+    pub fn sip_dropped(&self) {
+        self.0.dropped.inc();
+    }
+
     /// A target is up, or down, from now on. One of which nothing is known has no sample.
     pub fn target_reach(&self, target: &str, reach: Reach) {
         self.0.target_up.get_or_create(&TargetLabels { target: target.to_owned() }).set(reach.gauge());
@@ -250,6 +256,7 @@ impl Inner {
             stages: Family::new_with_constructor(seconds as fn() -> Histogram),
             webhooks: Family::default(),
             refused: Family::default(),
+            dropped: Counter::default(),
             target_up: Family::default(),
             trunk_up: Family::default(),
             rtp: rtp_cells,
@@ -267,6 +274,7 @@ impl Inner {
         registry.register("stage_seconds", "Stages of bringing a held call to its bot", self.stages.clone());
         registry.register("webhook_requests", "Webhooks, by what became of them", self.webhooks.clone());
         registry.register("admission_refused", "Calls refused at the door, by reason", self.refused.clone());
+        registry.register("sip_dropped", "SIP datagrams dropped for overload", self.dropped.clone());
         registry.register("target_up", "Whether the target is up, by OPTIONS and calls", self.target_up.clone());
         registry.register("trunk_up", "Whether the trunk is up, by OPTIONS and calls", self.trunk_up.clone());
         registry.register_collector(Box::new(self.shards.clone()));

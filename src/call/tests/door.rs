@@ -23,6 +23,12 @@ impl Bench {
         Some((answer.status().unwrap().get(), reason, retry))
     }
 
+    /// The whole records of the live calls.
+    fn live(&mut self) -> Vec<CallRecord> {
+        let page = self.shard.page(0, |_| true).records;
+        page.iter().filter_map(|outline| self.shard.record(&outline.call_id)).collect()
+    }
+
     fn down(&self, target: &str) {
         let target = self.policy.routes.target(target).unwrap();
         target.health.note(self.now, Witness::Probe, Sign::Unavailable(None));
@@ -95,7 +101,7 @@ fn a_target_that_is_down_is_passed_over_and_the_record_says_why() {
     let mut bench = Bench::new("");
     bench.down("daily");
     bench.call(Some(audio("sendrecv", "0 8")));
-    let record = bench.shard.records().remove(0);
+    let record = bench.live().remove(0);
     assert_eq!(record.target.as_deref(), Some("spare"));
     let said = record.decisions.iter().any(|step| match step {
         Step::Route { failed: Some(why), .. } => why.starts_with("`daily` is passed over: it is down for 0 s (503"),
@@ -110,7 +116,7 @@ fn the_last_target_is_tried_whatever_is_known_of_it() {
     bench.down("daily");
     bench.down("spare");
     bench.call(Some(audio("sendrecv", "0 8")));
-    assert_eq!(bench.shard.records()[0].target.as_deref(), Some("daily"), "all are down: in their order");
+    assert_eq!(bench.live()[0].target.as_deref(), Some("daily"), "all are down: in their order");
 }
 
 #[test]
@@ -118,7 +124,7 @@ fn silence_of_calls_takes_a_target_away_and_an_answer_brings_it_back() {
     let mut bench = Bench::new("retry_on = [599]");
     for _ in 0..3 {
         bench.call(Some(audio("sendrecv", "0 8")));
-        while !bench.shard.records().is_empty() {
+        while !bench.live().is_empty() {
             bench.now += Duration::from_millis(500);
             bench.shard.expire(bench.now);
             while bench.shard.poll_transmit().is_some() {}
@@ -143,5 +149,5 @@ fn invites_without_final_response_are_bounded_for_a_peer_too() {
     bench.pbx.acknowledge(bench.now, a, None).unwrap();
     bench.pump();
     bench.call(Some(audio("sendrecv", "0 8")));
-    assert_eq!(bench.shard.records().len(), 2);
+    assert_eq!(bench.live().len(), 2);
 }
