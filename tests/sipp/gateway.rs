@@ -103,6 +103,32 @@ impl Gateway {
         if shown { Ok(()) } else { Err(format!("--- gateway: no `{line}` on /metrics, but {like:#?}")) }
     }
 
+    /// The memory it has in use, in bytes.
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    /// A value of `/metrics`; 0 if it has none.
+    pub fn sample(&self, name: &str) -> f64 {
+        sample(&self.get("/metrics"), name).unwrap_or(0.0)
+    }
+
+    /// Waits until it has read what was sent to it: the count of what it turned away stands still.
+    pub fn settles(&self) {
+        let count = || {
+            let page = self.get("/metrics");
+            let lines = page.lines().filter(|line| line.starts_with("trunkline_admission_refused_total"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let mut last = count();
+        until(Duration::from_secs(20), || {
+            let now = count();
+            std::mem::replace(&mut last, now) == last
+        });
+    }
+
     /// Lifts the ban of a source, which must be banned.
     pub fn lift(&self, source: &str) -> Result<(), String> {
         let answer = self.ask("DELETE", &format!("/api/bans/{source}"));

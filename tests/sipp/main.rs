@@ -1,6 +1,7 @@
 //! SIPp as PBX and as cloud, the built gateway between them: every behaviour of `sip-fixtures/scenarios` over real
 //! sockets, spoken by a SIP implementation that is not ours. Afterwards the gateway must be empty and stop when told.
 
+mod flood;
 mod gateway;
 mod sipp;
 mod table;
