@@ -26,6 +26,7 @@ fn environment(name: &str) -> Option<String> {
 fn file(path: &Path) -> io::Result<String> {
     match path.to_str() {
         Some("/etc/trunkline/hmac") => Ok("c2VjcmV0\r\n".to_owned()),
+        Some("/etc/trunkline/desks.csv") => Ok("extension,number\r\n7100,+12025550111\r\n".to_owned()),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     }
 }
@@ -447,4 +448,42 @@ fn a_missing_variable_hides_no_other_problem() {
     assert!(error.contains("NOT_THERE_FOR_SURE"), "{error}");
     assert!(error.contains("unknown key `advertize`"), "{error}");
     assert_eq!(error.lines().count(), 2, "{error}");
+}
+
+#[test]
+fn headers_that_pass_and_their_limit_are_checked() {
+    let target = |more: &str| with("").replace("kind = \"sip\"\n", &format!("kind = \"sip\"\n{more}\n"));
+    for (more, told) in [
+        ("pass_headers = [\"Via\"]", "header `Via` belongs to one hop or dialog and cannot pass"),
+        ("pass_headers = [\"m\"]", "header `m` belongs to one hop or dialog and cannot pass"),
+        ("pass_headers = [\"X-*-Id\"]", "`X-*-Id` is no header name"),
+        ("pass_headers = [\"\"]", "`` is no header name"),
+        ("header_limit = 64", "`header_limit` of target `bot` has no room"),
+        ("privacy = \"revel\"", "did you mean `reveal`?"),
+        ("headers = { x-caller = \"{caller:digit}\" }", "forms of {caller}: e164, digits, national, as-received, ext"),
+        ("headers = { x-caller = \"{ucid|sesion_id}\" }", "did you mean {session_id}?"),
+    ] {
+        let problem = problem(&target(more));
+        assert!(problem.contains(told), "{more}: {problem}");
+    }
+    let warned = examine(&target("pass_headers = [\"*\"]")).unwrap().warnings;
+    assert!(warned[0].message.contains("every header of the PBX"), "{warned:?}");
+    assert!(problems(&target("pass_headers = [\"X-*\", \"User-to-User\"]\nheader_limit = 500")).is_empty());
+}
+
+#[test]
+fn extensions_are_read_from_the_file_and_from_a_list_beside_it() {
+    let trunk = |more: &str| with("").replace("name = \"pbx\"\n", &format!("name = \"pbx\"\n{more}\n"));
+    let config =
+        examine(&trunk("extensions = { 7000 = \"+12025550110\" }\nextensions_csv = \"${file:desks.csv}\"")).unwrap();
+    let list = config.config.trunks[0].extensions_csv.clone().unwrap();
+    assert_eq!(list.iter().collect::<Vec<_>>(), [("7100", "+12025550111")]);
+    for (more, told) in [
+        ("extensions = { 7000 = \" \" }", "`extensions` of trunk `pbx` has an empty entry"),
+        ("extensions_csv = \"7000\"", "line 1 of the list has one column"),
+        ("extensions_csv = \"${file:none.csv}\"", "file `none.csv` cannot be read"),
+    ] {
+        let problem = problem(&trunk(more));
+        assert!(problem.contains(told), "{more}: {problem}");
+    }
 }
