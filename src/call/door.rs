@@ -3,7 +3,7 @@
 
 use super::Policy;
 use super::desk::Desk;
-use super::teardown::{RETRY_AFTER_DRAINING, RETRY_AFTER_FULL};
+use super::refusal::{RETRY_AFTER_DRAINING, RETRY_AFTER_FULL};
 use crate::error::{Cause, Termination};
 use crate::guard::Refusal;
 use crate::route::Target;

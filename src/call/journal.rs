@@ -31,6 +31,7 @@ impl Journal {
             fallback: None,
             caller: None,
             called: None,
+            correlation: std::collections::BTreeMap::new(),
             answered_ms: None,
             duration_ms: None,
             ended_by: None,

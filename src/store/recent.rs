@@ -135,6 +135,7 @@ mod tests {
             fallback: None,
             caller: None,
             called: None,
+            correlation: std::collections::BTreeMap::new(),
             answered_ms: None,
             duration_ms: None,
             ended_by: None,

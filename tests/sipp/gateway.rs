@@ -192,6 +192,7 @@ impl Drop for Gateway {
 
 fn configuration(scenario: &Scenario, ports: &Ports) -> String {
     let Scenario { sip, trunk, target, route, targets, peers, .. } = scenario;
+    let headers = if scenario.headers.is_empty() { String::new() } else { format!(", {}", scenario.headers) };
     let more = scenario.more.replace("{silent}", &ports.silent.to_string());
     let cloud_port = ports.cloud;
     let address = ports.human.map(|port| format!("address = \"sip:127.0.0.1:{port}\"")).unwrap_or_default();
@@ -223,7 +224,7 @@ peers = {peers:?}
 name = "cloud"
 kind = "sip"
 uri = "sip:bot@127.0.0.1:{cloud_port}{transport}?x-source=sipp"
-headers = {{ x-caller = "{{caller}}", x-called = "{{called}}", x-trunkline-call = "{{call_id}}" }}
+headers = {{ x-caller = "{{caller}}", x-called = "{{called}}", x-trunkline-call = "{{call_id}}"{headers} }}
 {target}
 
 [[route]]
