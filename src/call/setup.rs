@@ -16,7 +16,7 @@ use crate::record::{CallFacts, CallId, Lane, Step};
 use crate::route::{Query, Route, Target};
 use crate::sip::endpoint::{Headers, Invite, LegId};
 use crate::sip::uri::escape_user;
-use crate::sip::{Message, Source};
+use crate::sip::{Hop, Message, Source};
 use crate::trunk::{Trunk, admission};
 use crate::{room, sdp};
 use std::borrow::Cow;
@@ -80,7 +80,9 @@ fn decide(
         };
         refused_admission(journal, cause)
     })?;
-    let numbers = identity::decide(&arrival.request, &trunk, &policy.config.numbers, journal.steps())?;
+    let numbers = identity::decide(&arrival.request, &trunk, &policy.config.numbers, journal.steps());
+    identity::survey::unread(&arrival.request, journal.steps());
+    let numbers = numbers?;
     journal.record_mut().caller = Some(numbers.caller.clone());
     journal.record_mut().called = Some(numbers.called.clone());
     let query = Query {
@@ -239,13 +241,14 @@ impl Call {
         let invite = Invite {
             to: format!("<{}>", outgoing.request_uri),
             request_uri: outgoing.request_uri,
-            hop: outgoing.hop,
+            hop: outgoing.hop.clone(),
             from: outgoing.from,
             contact_user: "trunkline".to_owned(),
             max_forwards,
             headers: outgoing.headers,
             body,
         };
+        self.note_invite(&outgoing.hop, &invite);
         let uri = invite.request_uri.clone();
         let id = desk.endpoint.invite(now, invite);
         desk.legs.insert(id, self.key);
@@ -255,6 +258,18 @@ impl Call {
         self.journal.record_mut().cloud_call_id = desk.endpoint.call_id(id).map(str::to_owned);
         self.journal.moment(now, Lane::Trunkline, outgoing.to_lane, "INVITE", Some(uri));
         self.arm_ring(desk, now + outgoing.ring);
+    }
+
+    fn note_invite(&mut self, hop: &Hop, invite: &Invite) {
+        let offer = self.b.iter().flat_map(|leg| &leg.offered);
+        self.journal.step(Step::Invite {
+            to: hop.to_string(),
+            request_uri: invite.request_uri.clone(),
+            from: invite.from.clone(),
+            // `Name: value` and the line end.
+            header_bytes: invite.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum(),
+            offer: offer.map(|f| format!("{} {}/{}", f.payload_type, f.encoding, f.clock)).collect(),
+        });
     }
 
     fn arm_ring(&mut self, desk: &mut Desk, at: Instant) {
@@ -339,7 +354,7 @@ impl Call {
 /// Leg B's INVITE before it has a leg.
 pub(super) struct Outgoing {
     pub request_uri: String,
-    pub hop: crate::sip::Hop,
+    pub hop: Hop,
     pub from: String,
     pub headers: Headers,
     pub takes: Option<Vec<String>>,

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-pub use start::StartError;
+pub use start::{StartError, stage};
 
 /// How long ended calls may take to say goodbye (a BYE and its retransmissions) before the process goes.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -49,6 +49,8 @@ struct Shared {
     pub recent: Arc<crate::store::Recent>,
     pub metrics: Metrics,
     pub draining: watch::Sender<bool>,
+    /// What `explain` rehearses on.
+    pub stage: Arc<crate::explain::Stage>,
 }
 
 // === impl Gateway ===

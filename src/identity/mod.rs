@@ -7,6 +7,7 @@ pub mod normalise;
 mod plans;
 pub mod redirect;
 pub mod region;
+pub mod survey;
 pub mod template;
 pub mod user_to_user;
 

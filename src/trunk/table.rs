@@ -34,6 +34,8 @@ struct KnownPeer {
 #[derive(Debug, Default)]
 pub struct Table {
     trunks: Vec<Arc<Trunk>>,
+    /// The trunk that every call is taken for; only `explain` assumes one.
+    assumed: Option<Arc<Trunk>>,
 }
 
 /// How exactly a trunk names an address; the greatest wins.
@@ -85,7 +87,26 @@ impl Table {
                 config: trunk.clone(),
             })
         };
-        Self { trunks: config.trunks.iter().map(trunk).collect() }
+        Self { trunks: config.trunks.iter().map(trunk).collect(), assumed: None }
+    }
+
+    /// The same table, which takes every call for one of this trunk; none if there is no such trunk.
+    #[must_use]
+    pub fn assuming(self, name: &str) -> Option<Self> {
+        let assumed = self.by_name(name)?;
+        Some(Self { assumed: Some(assumed), ..self })
+    }
+
+    /// The addresses that the names in `peers` have in this table, as [`Table::new`] takes them.
+    #[must_use]
+    pub fn resolved(&self) -> HashMap<String, Vec<IpAddr>> {
+        let peers = self.trunks.iter().flat_map(|trunk| &trunk.peers);
+        peers
+            .filter_map(|known| match &known.peer {
+                Peer::Name(name) => Some((name.clone(), known.addresses.clone())),
+                Peer::Net(_) => None,
+            })
+            .collect()
     }
 
     /// The names in `peers` that are to be resolved for [`Table::new`], each once.
@@ -109,6 +130,9 @@ impl Table {
         // `max_by_key` would give the last of equals; the file's order says the first.
         let best = fits.iter().enumerate().rev().max_by_key(|(_, fit)| **fit).filter(|(_, fit)| fit.is_some());
         let best = best.map(|(position, _)| position);
+        if self.assumed.is_some() {
+            return self.assumed.clone();
+        }
         self.explain(source, &fits, best, steps);
         self.trunks.get(best?).cloned()
     }
