@@ -6,8 +6,9 @@ use crate::media::Plane;
 use crate::observe::Metrics;
 use crate::record::CallRecord;
 use crate::room::Report;
-use crate::sip::endpoint::{Endpoint, LegId};
+use crate::sip::endpoint::{Endpoint, LegId, SentId};
 use crate::sip::timer::TimerWheel;
+use crate::sip::{Message, StatusCode};
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
@@ -45,6 +46,17 @@ pub enum Output {
     Report(Report),
     /// To the store.
     Finished(Box<CallRecord>),
+    /// To whoever sent a request outside of all calls.
+    Replied(SentId, Box<Answer>),
+}
+
+/// What came of a request outside of all calls.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status; 408 when nothing came in time and 503 when sending failed.
+    pub status: StatusCode,
+    /// The response, if one came.
+    pub response: Option<Message>,
 }
 
 /// What the shard lends to a call.
@@ -58,6 +70,8 @@ pub(super) struct Desk {
     pub settings: ShardSettings,
     /// Calls whose end was not claimed yet.
     pub active: usize,
+    /// How often a call was given something to do.
+    pub turns: u64,
     /// Which call a leg belongs to.
     pub legs: HashMap<LegId, usize>,
 }
@@ -69,6 +83,8 @@ pub(super) enum CallTimer {
     Ring,
     /// The other leg may take no longer over a change of the session (64*T1).
     Exchange,
+    /// The party that a transfer named may ring no longer.
+    Transfer,
     /// The call may last no longer (`max_duration`).
     Hard,
 }

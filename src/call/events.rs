@@ -48,7 +48,11 @@ pub(super) fn notice(event: Event) -> Option<(LegId, Notice)> {
         Event::Unacknowledged { leg } => without(leg, Happened::Unacknowledged, 408),
         Event::Cancelled { leg, request } => with(leg, Happened::Cancelled, request),
         Event::HungUp { leg, request } => with(leg, Happened::HungUp, request),
-        Event::Invited { .. } | Event::OutOfDialog { .. } | Event::Closed { .. } => None,
+        Event::Invited { .. }
+        | Event::OutOfDialog { .. }
+        | Event::Requested { .. }
+        | Event::Replied { .. }
+        | Event::Closed { .. } => None,
     }
 }
 
@@ -68,6 +72,9 @@ impl Call {
 
     /// A leg that parts still plays hold music; when it hangs up by itself, that is all.
     fn on_other_leg(&mut self, desk: &mut Desk, now: Instant, leg: LegId, notice: &Notice) {
+        if self.on_transfer_leg(desk, now, leg, notice) {
+            return;
+        }
         match notice.happened {
             Happened::HungUp => {
                 if let Some(parting) = self.parting.take_if(|parting| parting.id == leg) {
@@ -130,6 +137,7 @@ impl Call {
                 self.exchange_timer = None;
                 self.give_up_exchange(desk, now);
             }
+            CallTimer::Transfer => self.transfer_rang_out(desk, now),
             CallTimer::Hard => {
                 self.hard_timer = None;
                 self.end(desk, now, Termination::new(Cause::TooLong), EndedBy::Gateway);

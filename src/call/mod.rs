@@ -7,18 +7,21 @@ pub mod desk;
 mod divert;
 mod events;
 mod exchange;
+mod inside;
 pub mod journal;
 pub mod leg;
 mod negotiation;
 pub mod policy;
+mod redirect;
 mod setup;
 pub mod shard;
 mod state;
 mod teardown;
+mod transfer;
 
-pub use desk::{Output, ShardSettings};
+pub use desk::{Answer, Output, ShardSettings};
 pub use policy::Policy;
-pub use shard::Shard;
+pub use shard::{Page, Shard};
 
 #[cfg(test)]
 mod tests;

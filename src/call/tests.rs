@@ -1,7 +1,12 @@
 //! Calls through a whole shard: a PBX and a cloud of the same stack on either side, a plane that keeps what it is told,
 //! and a network that loses nothing. One test for each crossing of events that a table of one call cannot show.
 
-use super::{Output, Policy, Shard, ShardSettings};
+mod inside;
+mod looking;
+mod looping;
+mod transfer;
+
+use super::{Answer, Output, Policy, Shard, ShardSettings};
 use crate::clock::{self, Entropy};
 use crate::config::{self, room::OnFailure};
 use crate::error::{Cause, Termination};
@@ -9,7 +14,7 @@ use crate::media::{Counters, Flow, Plane, PortsExhausted, Relay, RelayCommand, R
 use crate::observe::Metrics;
 use crate::record::{CallId, CallRecord, CallState};
 use crate::room::{Instruction, Report};
-use crate::sip::endpoint::{Body, Endpoint, Event, Invite, LegId, Settings};
+use crate::sip::endpoint::{Body, Endpoint, Event, Invite, LegId, SentId, Settings};
 use crate::sip::{Hop, HopAddress, LocalAddress, Protocol, Source, StatusCode, Transmit};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -41,6 +46,7 @@ struct Bench {
     cloud_events: Vec<Event>,
     reports: Vec<Report>,
     records: Vec<CallRecord>,
+    answers: Vec<(SentId, Answer)>,
 }
 
 // === impl Told, TestPlane ===
@@ -63,15 +69,24 @@ impl Plane for TestPlane {
     fn ports_in_use(&self) -> usize {
         0
     }
+
+    fn is_ours(&self, port: u16) -> bool {
+        (20_000..20_004).contains(&port)
+    }
 }
 
 // === impl Bench ===
 
 impl Bench {
     fn new(route: &str) -> Self {
+        Self::new_with("", route)
+    }
+
+    /// With more lines for the target `daily` and for the route.
+    fn new_with(target: &str, route: &str) -> Self {
         let now = clock::now();
         let mut entropy = Entropy::seeded(1);
-        let policy = Arc::new(Policy::new(configuration(route), &HashMap::new()).unwrap());
+        let policy = Arc::new(Policy::new(configuration(target, route), &HashMap::new()).unwrap());
         let gateway: SocketAddr = GATEWAY.parse().unwrap();
         let settings = ShardSettings {
             shard: 0,
@@ -86,7 +101,18 @@ impl Bench {
         let pbx = Endpoint::new(sip(PBX, "pbx-"), entropy.fork());
         let cloud = Endpoint::new(sip(CLOUD, "cloud-"), entropy.fork());
         let (pbx_events, cloud_events) = (vec![], vec![]);
-        Self { now, shard, pbx, cloud, told, pbx_events, cloud_events, reports: vec![], records: vec![] }
+        Self {
+            now,
+            shard,
+            pbx,
+            cloud,
+            told,
+            pbx_events,
+            cloud_events,
+            reports: vec![],
+            records: vec![],
+            answers: vec![],
+        }
     }
 
     /// Carries messages until nobody has anything to say.
@@ -117,6 +143,7 @@ impl Bench {
             match output {
                 Output::Report(report) => self.reports.push(report),
                 Output::Finished(record) => self.records.push(*record),
+                Output::Replied(sent, answer) => self.answers.push((sent, *answer)),
             }
         }
     }
@@ -131,6 +158,11 @@ impl Bench {
 
     /// The PBX calls with this offer; its leg and the cloud's.
     fn call(&mut self, offer: Option<Body>) -> (LegId, LegId) {
+        (self.place(offer), self.invited_cloud())
+    }
+
+    /// The PBX calls with this offer, whatever comes of it.
+    fn place(&mut self, offer: Option<Body>) -> LegId {
         let uri = format!("sip:+14155550199@{GATEWAY}");
         let invite = Invite {
             request_uri: uri.clone(),
@@ -148,7 +180,7 @@ impl Bench {
         };
         let a = self.pbx.invite(self.now, invite);
         self.pump();
-        (a, self.invited_cloud())
+        a
     }
 
     /// The leg of the last INVITE that reached the cloud.
@@ -166,8 +198,8 @@ impl Bench {
         (a, b)
     }
 
-    fn call_id(&self) -> CallId {
-        self.shard.records().first().expect("a live call").call_id.clone()
+    fn call_id(&mut self) -> CallId {
+        self.shard.page(0, |_| true).records.first().expect("a live call").call_id.clone()
     }
 
     fn fail(&mut self, on_failure: OnFailure) {
@@ -177,8 +209,8 @@ impl Bench {
         self.pump();
     }
 
-    fn state(&self) -> CallState {
-        self.shard.records().first().expect("a live call").state
+    fn state(&mut self) -> CallState {
+        self.shard.page(0, |_| true).records.first().expect("a live call").state
     }
 
     fn told(&self, side: Side) -> SideConfig {
@@ -235,7 +267,7 @@ fn status_of_refusal(events: &[Event]) -> Option<(u16, String)> {
     })
 }
 
-fn configuration(route: &str) -> config::Config {
+fn configuration(target: &str, route: &str) -> config::Config {
     config::parse(&format!(
         r#"
         [sip]
@@ -250,6 +282,7 @@ fn configuration(route: &str) -> config::Config {
         name = "daily"
         kind = "daily"
         uri = "sip:static@{CLOUD}"
+        {target}
         [[target]]
         name = "spare"
         kind = "daily"

@@ -93,7 +93,9 @@ fn rehearse(stage: &Stage, policy: Arc<Policy>, message: &Message, source: Sourc
     let (settings, sip) = (stage.shard.clone(), stage.sip.clone());
     let mut shard = Shard::new(settings, sip, policy, plane, Metrics::new(), Entropy::seeded(SEED));
     shard.receive_message(now, source, message.clone());
-    let mut played = Played { record: shard.records().pop(), ..Played::default() };
+    let live = shard.page(0, |_| true).records.pop();
+    let record = live.and_then(|outline| shard.record(&outline.call_id));
+    let mut played = Played { record, ..Played::default() };
     while let Some(transmit) = shard.poll_transmit() {
         let payload = transmit.payload;
         if payload.starts_with(b"INVITE ") {

@@ -2,6 +2,7 @@
 //! their timers, so that the layer above sees legs and what happened to them, never a retransmission.
 
 mod arena;
+mod asking;
 mod callee;
 mod caller;
 mod cancel;
@@ -11,6 +12,7 @@ mod fork;
 mod inbound;
 mod inside;
 mod leg;
+mod methods;
 mod outside;
 mod replies;
 mod table;
@@ -18,6 +20,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use asking::{OwnContact, Standalone};
+pub use methods::{ALLOW, SUPPORTED};
+
+use super::header::Replaces;
 use super::timer::TimerWheel;
 use super::transaction::Timers;
 use super::transaction::key::{Index, Keyer};
@@ -38,6 +44,10 @@ pub struct LegId(pub u64);
 /// Names a received non-INVITE request that waits for [`Endpoint::respond`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId(pub u64);
+
+/// Names a request of ours, none of INVITE, ACK, CANCEL and BYE, until its [`Event::Replied`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SentId(pub u64);
 
 /// Header fields that the caller adds to a message, in order: name and value, written as they are.
 pub type Headers = Vec<(std::borrow::Cow<'static, str>, String)>;
@@ -201,6 +211,26 @@ pub enum Event {
         /// Where it came from.
         source: Source,
     },
+    /// A request in the dialog that is none of INVITE, ACK, CANCEL, BYE and OPTIONS. Answer with `respond` within 64*T1.
+    Requested {
+        /// The leg.
+        leg: LegId,
+        /// What to answer it by.
+        id: RequestId,
+        /// The request.
+        request: Message,
+    },
+    /// The final response to a request of `send_standalone` or `send_inside`, or its absence.
+    Replied {
+        /// The request.
+        sent: SentId,
+        /// The leg, if it was sent in a dialog.
+        leg: Option<LegId>,
+        /// The status; 408 when nothing came in time and 503 when sending failed.
+        status: StatusCode,
+        /// The response, if one came.
+        response: Option<Message>,
+    },
     /// The dialog of the leg is gone and nothing more can happen to the call; the last event with this id. It is the
     /// only event after a `cancel` that lost against a 2xx (which was ACKed and BYEd inside).
     Closed {
@@ -223,6 +253,17 @@ pub enum CommandError {
     WrongState,
 }
 
+/// Why there is no dialog to replace (RFC 3891 §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoDialog {
+    /// None has this name: 481.
+    Unknown,
+    /// It is being ended: 603.
+    Ended,
+    /// It is answered, and only an early one was to be replaced: 486.
+    Answered,
+}
+
 /// Live objects, for gauges and for tests that want zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Census {
@@ -235,9 +276,6 @@ pub struct Census {
     /// Armed timers.
     pub timers: usize,
 }
-
-/// The methods that are understood (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
 
 /// The core itself.
 #[derive(Debug)]
@@ -306,10 +344,26 @@ impl Endpoint {
         self.legs.get(leg.0).map(|leg| leg.call_id.as_str())
     }
 
-    /// The Contact that the peer of a leg sees, with its angle brackets.
-    #[must_use]
-    pub fn local_contact(&self, leg: LegId) -> Option<&str> {
-        self.legs.get(leg.0).map(|leg| leg.contact.as_str())
+    /// The answered leg whose dialog a `Replaces` names (RFC 3891 §3), or [`NoDialog`].
+    ///
+    /// # Errors
+    /// Why there is none that could be replaced.
+    pub fn replaced_by(&self, replaces: &Replaces) -> Result<LegId, NoDialog> {
+        let key = self.keyer.leg(replaces.call_id.as_bytes(), replaces.to_tag.as_bytes());
+        let id = self.leg_index.get(&key).copied().ok_or(NoDialog::Unknown)?;
+        let leg = self.legs.get(id).ok_or(NoDialog::Unknown)?;
+        let dialog = leg.dialog.as_ref().ok_or(NoDialog::Unknown)?;
+        if dialog.remote_tag() != Some(replaces.from_tag.as_bytes()) {
+            return Err(NoDialog::Unknown);
+        }
+        if !matches!(leg.bye, leg::Bye::No) {
+            return Err(NoDialog::Ended);
+        }
+        // §3: an early dialog can only be replaced by who began it, and nobody replaces calls that we began.
+        if !leg.answered {
+            return Err(NoDialog::Unknown);
+        }
+        if replaces.early_only { Err(NoDialog::Answered) } else { Ok(LegId(id)) }
     }
 
     /// What lives. Costs next to nothing.

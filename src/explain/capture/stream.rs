@@ -34,6 +34,8 @@ struct Stream {
     framer: Framer,
     /// No message can be found until a segment begins with one.
     lost: bool,
+    /// Something of it was read.
+    begun: bool,
     encrypted: bool,
     told_of_gap: bool,
 }
@@ -107,12 +109,13 @@ impl Stream {
 
     fn feed(&mut self, bytes: &[u8], segment: &Segment, taken: &mut Taken) {
         // RFC 8446 §5.1: a handshake record of any version.
-        if self.framer.buffered() == 0 && matches!(bytes, [0x16, 0x03, ..]) {
+        if !self.begun && matches!(bytes, [0x16, 0x03, ..]) {
             self.encrypted = true;
             self.waiting.clear();
             taken.left_out.push(LeftOut::Encrypted);
             return;
         }
+        self.begun = true;
         if self.lost && !begins_message(bytes) {
             return;
         }
