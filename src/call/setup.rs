@@ -101,6 +101,7 @@ fn decide(
     if let Some(offer) = &offer {
         negotiation::audio_formats(offer)?;
         negotiation::refuse_loop(desk, offer, Cause::MediaLoop)?;
+        negotiation::in_reach(policy, desk.settings.media_address, offer)?;
     }
     Ok(Decided { trunk, slot, numbers, route, offer })
 }
@@ -133,6 +134,7 @@ fn place(
     let mut a = Leg::new(arrival.leg, Phase::Incoming, desk.entropy.next_u64() >> 1);
     a.takes.clone_from(&decided.trunk.config.codecs);
     a.signalling = Some(arrival.source.peer.ip().to_canonical());
+    a.learn(&arrival.request);
     a.remote = decided.offer;
     let Some(first) = decided.route.targets.first().cloned() else {
         teardown::refuse(desk, now, arrival.leg, journal, &Termination::new(Cause::NoRoute));
@@ -151,6 +153,7 @@ fn place(
         released: Vec::new(),
         exchange: None,
         kept_change: None,
+        behind: None,
         relay: Some(relay),
         policy: policy.clone(),
         trunk: decided.trunk,
@@ -161,6 +164,7 @@ fn place(
         request: arrival.request,
         ring_timer: None,
         exchange_timer: None,
+        glare_timer: None,
         hard_timer: Some(desk.timers.insert(hard, (key, CallTimer::Hard))),
         referrals: Referrals::default(),
         redirection: Redirection::default(),

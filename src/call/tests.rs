@@ -1,10 +1,12 @@
 //! Calls through a whole shard: a PBX and a cloud of the same stack on either side, a plane that keeps what it is told,
 //! and a network that loses nothing. One test for each crossing of events that a table of one call cannot show.
 
+mod change;
 mod inside;
 mod looking;
 mod looping;
 mod transfer;
+mod update;
 
 use super::{Answer, Output, Policy, Shard, ShardSettings};
 use crate::clock::{self, Entropy};
@@ -79,14 +81,23 @@ impl Plane for TestPlane {
 
 impl Bench {
     fn new(route: &str) -> Self {
-        Self::new_with("", route)
+        Self::with_lines("", "", route)
     }
 
     /// With more lines for the target `daily` and for the route.
     fn new_with(target: &str, route: &str) -> Self {
+        Self::with_lines("", target, route)
+    }
+
+    /// With more lines for the trunk and for the route.
+    fn with(trunk: &str, route: &str) -> Self {
+        Self::with_lines(trunk, "", route)
+    }
+
+    fn with_lines(trunk: &str, target: &str, route: &str) -> Self {
         let now = clock::now();
         let mut entropy = Entropy::seeded(1);
-        let policy = Arc::new(Policy::new(configuration(target, route), &HashMap::new()).unwrap());
+        let policy = Arc::new(Policy::new(configuration(trunk, target, route), &HashMap::new()).unwrap());
         let gateway: SocketAddr = GATEWAY.parse().unwrap();
         let settings = ShardSettings {
             shard: 0,
@@ -267,7 +278,7 @@ fn status_of_refusal(events: &[Event]) -> Option<(u16, String)> {
     })
 }
 
-fn configuration(target: &str, route: &str) -> config::Config {
+fn configuration(trunk: &str, target: &str, route: &str) -> config::Config {
     config::parse(&format!(
         r#"
         [sip]
@@ -278,6 +289,7 @@ fn configuration(target: &str, route: &str) -> config::Config {
         name = "pbx"
         peers = ["192.0.2.2"]
         address = "sip:{PBX}"
+        {trunk}
         [[target]]
         name = "daily"
         kind = "daily"

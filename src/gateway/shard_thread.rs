@@ -266,7 +266,7 @@ impl Router {
     /// none is dropped: where there is no room, what comes back waits for it, and the stream with it.
     #[must_use]
     pub fn deliver_surely(&self, source: Source, message: Message) -> Option<Waiting> {
-        let shard = self.shards.get(self.owner_of(message))?;
+        let shard = self.shards.get(self.owner_of(&message))?;
         let TrySendError::Full(full) = shard.traffic.try_send((source, message)).err()? else { return None };
         let traffic = shard.traffic.clone();
         // An error means that the shard has ended.
