@@ -110,7 +110,7 @@ fn rehearse(stage: &Stage, policy: Arc<Policy>, message: &Message, source: Sourc
         match output {
             Output::Report(Report::Placed(facts)) => played.facts = Some(facts),
             Output::Finished(record) => played.record = Some(*record),
-            Output::Report(_) => {}
+            Output::Report(_) | Output::Replied(..) => {}
         }
     }
     played
