@@ -55,7 +55,9 @@ pub(super) fn admit(desk: &mut Desk, policy: &Arc<Policy>, key: usize, now: Inst
     match decide(desk, policy, now, &arrival, &mut journal) {
         Ok(decided) => place(desk, policy, key, now, arrival, decided, journal),
         Err(termination) => {
-            teardown::refuse(desk, now, arrival.leg, journal, &termination);
+            let trunk = journal.record().trunk.as_ref().and_then(|name| policy.trunks.by_name(name));
+            let told = trunk.map_or_else(|| termination.clone(), |trunk| trunk.told(&termination));
+            teardown::refuse(desk, now, arrival.leg, journal, &told);
             None
         }
     }
@@ -127,7 +129,7 @@ fn place(
         Err(exhausted) => {
             let termination = Termination::with_detail(Cause::NoMediaPort, exhausted.to_string());
             journal.step(Step::Admission { gate: "ports".to_owned(), verdict: exhausted.to_string() });
-            teardown::refuse(desk, now, arrival.leg, journal, &termination);
+            teardown::refuse(desk, now, arrival.leg, journal, &decided.trunk.told(&termination));
             return None;
         }
     };

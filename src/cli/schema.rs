@@ -56,6 +56,7 @@ mod tests {
                 "session_timer",
                 "reliable",
                 "answer",
+                "causes",
             ],
         ),
         (

@@ -3,6 +3,7 @@
 pub mod value;
 // sections
 pub mod admin;
+pub mod causes;
 pub mod daily;
 pub mod http;
 pub mod media;
@@ -18,6 +19,7 @@ mod checks;
 mod document;
 pub mod effective;
 pub mod load;
+pub mod origin;
 mod problem;
 mod sections;
 mod surroundings;

@@ -5,6 +5,7 @@ use super::paper::PaperPlane;
 use super::{Otherwise, Outcome, Sent, Stage, Story};
 use crate::call::{Output, Policy, Shard};
 use crate::clock::Entropy;
+use crate::config::Config;
 use crate::config::room::RoomPlan;
 use crate::config::route::Fallback;
 use crate::identity;
@@ -29,6 +30,8 @@ struct Supposition {
     trunk: Option<String>,
     without: Vec<HeaderName>,
     bodiless: bool,
+    /// No trunk asks for credentials.
+    proven: bool,
     words: Vec<String>,
 }
 
@@ -66,7 +69,8 @@ pub(super) fn play(
 fn story(stage: &Stage, supposition: &Supposition, message: &Message, source: Source, now: Instant) -> Story {
     let message = supposition.apply(message);
     // A policy of its own: a rehearsal takes no slot of a trunk or target from a call.
-    let policy = Policy::new(stage.config.clone(), &stage.resolved).ok().and_then(|policy| supposition.assume(policy));
+    let policy = Policy::new(supposition.config(&stage.config), &stage.resolved).ok();
+    let policy = policy.and_then(|policy| supposition.assume(policy));
     let Some(policy) = policy.map(Arc::new) else { return Story::nothing() };
     let played = rehearse(stage, policy.clone(), &message, source, now);
     let mut story = Story { outcome: outcome(&played), ..Story::nothing() };
@@ -216,6 +220,12 @@ impl Supposition {
                 self.words.push("it came without a session description".to_owned());
                 true
             }
+            (_, 401 | 407) if !self.proven => {
+                self.proven = true;
+                self.words.push("it had proved its password".to_owned());
+                true
+            }
+            (_, 481) => self.drop(HeaderName::Replaces),
             (None, 420) => self.drop(HeaderName::Require),
             (None, 483) => self.drop(HeaderName::MaxForwards),
             _ => false,
@@ -229,6 +239,14 @@ impl Supposition {
         self.without.push(header);
         self.words.push(format!("it came without {}", header.as_str()));
         true
+    }
+
+    fn config(&self, config: &Config) -> Config {
+        let mut config = config.clone();
+        if self.proven {
+            config.trunks.iter_mut().for_each(|trunk| trunk.auth = None);
+        }
+        config
     }
 
     fn assume(&self, mut policy: Policy) -> Option<Policy> {

@@ -3,6 +3,7 @@
 use super::address::TrunkAddress;
 use super::admission::Admission;
 use crate::config::{self, Config, value::Peer};
+use crate::error::Termination;
 use crate::identity::region::Region;
 use crate::record::Step;
 use std::collections::{BTreeSet, HashMap};
@@ -165,6 +166,16 @@ impl Table {
 // === impl Trunk ===
 
 impl Trunk {
+    /// An end as this PBX is told it: `causes` of the configuration, unless the route's fallback has words of its own.
+    #[must_use]
+    pub fn told(&self, end: &Termination) -> Termination {
+        let known = self.config.causes.get(end.cause.entry().code).filter(|_| end.phrase.is_none());
+        match known {
+            Some(told) => Termination { status: told.status.or(end.status), told: told.q850, ..end.clone() },
+            None => end.clone(),
+        }
+    }
+
     fn fit(&self, source: IpAddr) -> Option<Fit> {
         self.peers.iter().filter_map(|known| known.fit(source)).max()
     }
