@@ -87,7 +87,7 @@ impl Call {
         let described =
             notice.message.as_ref().and_then(|message| negotiation::description(message, Cause::TargetBadAnswer).ok());
         let usable =
-            described.flatten().filter(|answer| negotiation::refuse_loop(desk, answer, Cause::TargetBadAnswer).is_ok());
+            described.flatten().filter(|answer| self.refuse_loop(desk, answer, Cause::TargetBadAnswer).is_ok());
         let early = usable.is_some_and(|description| self.take_from_b(description).is_ok());
         // Without an offer from leg A its answer cannot go out in a provisional response (RFC 3261 §13.2.1).
         let body = if early && !self.offerless { self.describe_for_a(desk) } else { None };
@@ -144,7 +144,7 @@ impl Call {
         };
         match described {
             Some(description) => {
-                negotiation::refuse_loop(desk, &description, Cause::TargetBadAnswer)?;
+                self.refuse_loop(desk, &description, Cause::TargetBadAnswer)?;
                 self.take_from_b(description)
             }
             None if self.b.as_ref().is_some_and(|b| b.remote.is_some()) => Ok(()),
@@ -176,7 +176,7 @@ impl Call {
         }
         let answer = message.map_or(Ok(None), |ack| negotiation::description(ack, Cause::BadSdp));
         let sound = answer.and_then(|answer| {
-            answer.as_ref().map_or(Ok(()), |answer| negotiation::refuse_loop(desk, answer, Cause::MediaLoop))?;
+            answer.as_ref().map_or(Ok(()), |answer| self.refuse_loop(desk, answer, Cause::MediaLoop))?;
             self.take_answer_of_a(answer)
         });
         match sound {

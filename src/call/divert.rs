@@ -104,14 +104,13 @@ impl Call {
             self.state = State::Diverting;
         }
         // The PBX knows its own form of the number; a caller who withheld it is withheld there too.
-        let caller = match self.numbers.caller.as_str() {
-            identity::ANONYMOUS => identity::ANONYMOUS.to_owned(),
-            _ => self.numbers.caller_key.clone(),
-        };
+        let wish = &self.numbers.wish;
+        let caller = if wish.number { identity::ANONYMOUS } else { self.numbers.caller_key() };
+        let name = self.numbers.caller_name.as_deref().filter(|_| !wish.name);
         let outgoing = Outgoing {
             request_uri: address.request_uri(&to.number),
             hop: address.hop.clone(),
-            from: self.sender_for(desk, &caller, self.numbers.caller_name.as_deref()),
+            from: self.sender_for(desk, caller, name),
             headers: vec![(Cow::Borrowed("x-trunkline-call"), self.id.to_string())],
             takes: trunk.config.codecs.clone(),
             formats,

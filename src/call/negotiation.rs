@@ -8,7 +8,7 @@ use super::state::{Call, Proposal};
 use super::{Policy, refusal};
 use crate::config::trunk::T38;
 use crate::error::{Cause, Termination};
-use crate::media::{Flow, PayloadMap, RelayCommand, Side, SideConfig, Timeouts, Traffic};
+use crate::media::{Flow, PayloadMap, Relay, RelayCommand, Side, SideConfig, Timeouts, Traffic};
 use crate::record::Step;
 use crate::sdp::body::{Found, Wrapping};
 use crate::sdp::{self, Description, Direction, Format, LocalAudio, LocalImage, negotiate};
@@ -42,20 +42,27 @@ pub(super) fn description(message: &Message, fault: Cause) -> Result<Option<Desc
     }
 }
 
-/// Refuses a description that wants its audio at one of our own ports: it would go round in this machine for ever.
+/// Refuses a description that wants its audio at a port of its own call's relay: it would go round in this machine for
+/// ever. A port of another call is no loop: a PBX that joins two calls with direct media says just that.
 ///
 /// # Errors
 /// `fault`, with the address.
-pub(super) fn refuse_loop(desk: &Desk, described: &Description, fault: Cause) -> Result<(), Termination> {
+pub(super) fn refuse_loop(
+    relay: &Relay,
+    desk: &Desk,
+    described: &Description,
+    fault: Cause,
+) -> Result<(), Termination> {
     let Some((audio, address)) = described.audio().and_then(|audio| Some((audio, audio.address?))) else {
         return Ok(());
     };
     let rtcp = audio.rtcp.unwrap_or(SocketAddr::new(address, audio.port));
+    let is_own = |port: u16| [Side::A, Side::B].into_iter().any(|side| relay.port(side) / 2 == port / 2);
     let own = [SocketAddr::new(address, audio.port), rtcp]
         .into_iter()
-        .find(|wanted| wanted.ip() == desk.settings.media_address && desk.plane.is_ours(wanted.port()));
+        .find(|wanted| wanted.ip() == desk.settings.media_address && is_own(wanted.port()));
     match own {
-        Some(own) => Err(Termination::with_detail(fault, format!("it names {own}, a media port of this gateway"))),
+        Some(own) => Err(Termination::with_detail(fault, format!("it names {own}, a media port of this very call"))),
         None => Ok(()),
     }
 }
@@ -100,6 +107,11 @@ pub(super) fn body(bytes: bytes::Bytes) -> Body {
 }
 
 impl Call {
+    /// As [`refuse_loop`], for a description of a call under way.
+    pub fn refuse_loop(&self, desk: &Desk, described: &Description, fault: Cause) -> Result<(), Termination> {
+        self.relay.as_ref().map_or(Ok(()), |relay| refuse_loop(relay, desk, described, fault))
+    }
+
     /// The description for `side`: an answer to what its peer offered, or an offer of ours.
     pub fn describe(&mut self, desk: &Desk, side: Side, direction: Direction, kind: Kind<'_>) -> Option<Body> {
         let formats = self.leg(side)?.formats.clone();
@@ -165,6 +177,11 @@ impl Call {
         in_reach(&self.policy, desk.settings.media_address, offered)?;
         if offered.is_fax() {
             return self.plan_fax(offered);
+        }
+        if offered.is_switched_off() {
+            // A hold that some PBXs prefer to a direction; the other side hears of it in the common words.
+            let (formats, direction) = (other.formats.clone(), Direction::Inactive);
+            return Ok(Proposal::Audio { formats, direction, ptime: None, maxptime: None });
         }
         let allowed = negotiate::restrict(&audio_formats(offered)?, asking.takes.as_deref());
         let formats = negotiate::for_target_within(&allowed, other.takes.as_deref(), &other.bound);

@@ -71,10 +71,6 @@ impl Plane for TestPlane {
     fn ports_in_use(&self) -> usize {
         0
     }
-
-    fn is_ours(&self, port: u16) -> bool {
-        (20_000..20_004).contains(&port)
-    }
 }
 
 // === impl Bench ===

@@ -88,7 +88,7 @@ catalogue! {
     /// The SDP cannot be read.
     BadSdp = "bad_sdp" Pbx 400 95 "session description cannot be read" "the detail names the line";
     /// A description names our own media address and port.
-    MediaLoop = "media_loop" Pbx 488 88 "media would loop within this gateway" "the peer describes a media port of this gateway as its own: look for a device that sends our description back, or for a route that leads back here";
+    MediaLoop = "media_loop" Pbx 488 88 "media would loop within this gateway" "the peer describes a media port of this very call as its own: look for a device that sends our description back";
     /// A body that has to be understood and is not.
     UnknownBody = "unknown_body" Pbx 415 79 "body of a media type that is not understood" "send the offer as application/sdp, and mark what may be left aside `handling=optional`";
     /// A body in an encoding that is not understood.

@@ -151,6 +151,9 @@ pub struct Story {
     /// The configuration of the plan that fits, secrets masked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<serde_json::Value>,
+    /// The bytes that the target's headers may take, if they are limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header_limit: Option<u32>,
     /// The INVITE that would leave.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent: Option<Sent>,

@@ -92,13 +92,19 @@ impl Page {
     fn story(&mut self, story: &Story) {
         let of = |wanted: fn(&Step) -> bool| story.decisions.iter().filter(move |step| wanted(step));
         self.section("Trunk", of(|step| matches!(step, Step::Trunk { .. })));
-        for (title, number) in [("Caller", Number::Caller), ("Called", Number::Called)] {
+        for (title, number) in [
+            ("Caller", Number::Caller),
+            ("Called", Number::Called),
+            ("Called first", Number::OriginalCalled),
+            ("Transferred by", Number::ReferredBy),
+        ] {
             let about = |step: &&Step| match step {
                 Step::Identity { number: of, .. } | Step::Rewrite { number: of, .. } => *of == number,
                 _ => false,
             };
             self.section(title, story.decisions.iter().filter(about));
         }
+        self.section("Privacy", of(|step| matches!(step, Step::Privacy { .. })));
         let routes = of(|step| matches!(step, Step::Route { .. })).chain(&story.passed_over);
         self.section("Route", routes);
         self.headers(story);
@@ -116,6 +122,9 @@ impl Page {
                     | Step::Rewrite { .. }
                     | Step::Route { .. }
                     | Step::Header { .. }
+                    | Step::HeaderLeftOut { .. }
+                    | Step::Budget { .. }
+                    | Step::Privacy { .. }
                     | Step::Room { .. }
             )
         };
@@ -145,16 +154,19 @@ impl Page {
     }
 
     fn headers(&mut self, story: &Story) {
-        let headers = || story.decisions.iter().filter(|step| matches!(step, Step::Header { .. }));
-        let count = headers().count();
-        if count == 0 {
+        let of_headers =
+            |step: &&Step| matches!(step, Step::Header { .. } | Step::HeaderLeftOut { .. } | Step::Budget { .. });
+        let headers = || story.decisions.iter().filter(of_headers);
+        let count = headers().filter(|step| matches!(step, Step::Header { .. })).count();
+        if headers().next().is_none() {
             return;
         }
         let bytes = story.decisions.iter().find_map(|step| match step {
             Step::Invite { header_bytes, .. } => Some(*header_bytes),
             _ => None,
         });
-        self.title(&format!("Headers: {count}, {} bytes", bytes.unwrap_or_default()));
+        let limit = story.header_limit.map_or("no limit".to_owned(), |limit| format!("limit {limit}"));
+        self.title(&format!("Headers: {count}, {} bytes, {limit}", bytes.unwrap_or_default()));
         for step in headers() {
             let (tone, mark, text) = told(step);
             self.line(tone, mark, &text);
@@ -256,6 +268,15 @@ fn told(step: &Step) -> (Tone, &'static str, String) {
             (Tone::Faint, "·", format!("INVITE {request_uri} to {to} from {from}, {offer}"))
         }
         Step::Header { name, value, from } => (Tone::Faint, "·", format!("{name}: {value} ({from})")),
+        Step::HeaderLeftOut { name, from, why } => (Tone::Bad, "✗", format!("{name} ({from}) left out: {why}")),
+        Step::Budget { name, before, after, limit, why } => {
+            (Tone::Bad, "✗", format!("{name}: {before} bytes cut to {after}, {limit} are allowed: {why}"))
+        }
+        Step::Privacy { target, asked, withheld, verdict } => {
+            let asked = if asked.is_empty() { "nothing".to_owned() } else { asked.join(", ") };
+            let withheld = if withheld.is_empty() { "nothing".to_owned() } else { withheld.join(", ") };
+            (Tone::Faint, "·", format!("{target}: asked for {asked}; withheld {withheld}: {verdict}"))
+        }
         Step::Room { plan, failed, room } => {
             let room = room.as_ref().map_or("a new room".to_owned(), |room| format!("room `{room}`"));
             fits(failed, format!("plan {}", plan + 1), &room)

@@ -26,10 +26,6 @@ impl Plane for PaperPlane {
     fn ports_in_use(&self) -> usize {
         0
     }
-
-    fn is_ours(&self, _: u16) -> bool {
-        false
-    }
 }
 
 impl RelaySink for Nobody {

@@ -76,6 +76,9 @@ fn story(stage: &Stage, supposition: &Supposition, message: &Message, source: So
     let mut story = Story { outcome: outcome(&played), ..Story::nothing() };
     story.response = played.response.as_ref().map(|response| String::from_utf8_lossy(response).into_owned());
     story.sent = played.sent;
+    let target = played.record.as_ref().and_then(|record| record.target.clone());
+    let target = target.and_then(|name| policy.config.targets.iter().find(|target| target.name == name));
+    story.header_limit = target.and_then(crate::config::target::Target::effective_header_limit);
     if let Some(record) = played.record {
         story.trunk = record.trunk;
         story.decisions = record.decisions;
@@ -155,8 +158,12 @@ fn passed_over(policy: &Policy, taken: &Route, story: &Story, message: &Message)
     let Some(trunk) = trunk else { return vec![] };
     let numbers = identity::decide(message, &trunk, &policy.config.numbers, &mut vec![]);
     let Ok(numbers) = numbers else { return vec![] };
-    let query =
-        Query { trunk: &trunk.config.name, caller: &numbers.caller_key, called: &numbers.called_key, request: message };
+    let query = Query {
+        trunk: &trunk.config.name,
+        caller: numbers.caller_key(),
+        called: numbers.called_key(),
+        request: message,
+    };
     policy.routes.passed_over(taken, &query)
 }
 
@@ -294,6 +301,7 @@ impl Story {
             plan: None,
             sent: None,
             response: None,
+            header_limit: None,
             afterwards: vec![],
         }
     }

@@ -1,6 +1,7 @@
 //! The identity headers of an INVITE that the choice did not come to. They stand apart from the choice because they decide
 //! nothing: they are told so that whoever asks why a number was not taken finds it in the record.
 
+use super::choose::TAKEN;
 use crate::record::Step;
 use crate::record::step::Number;
 use crate::sip::header::decode;
@@ -46,9 +47,14 @@ fn told(steps: &[Step], header: HeaderName) -> bool {
     steps.iter().any(|step| matches!(step, Step::Identity { source, .. } if source == header.as_str()))
 }
 
+/// `taken`, with or without remarks behind it.
+fn is_taken(verdict: &str) -> bool {
+    verdict.split(';').next() == Some(TAKEN)
+}
+
 fn verdict(steps: &[Step], wanted: Number) -> String {
     let taken = steps.iter().find_map(|step| match step {
-        Step::Identity { number, source, verdict, .. } if *number == wanted && verdict == "taken" => Some(source),
+        Step::Identity { number, source, verdict, .. } if *number == wanted && is_taken(verdict) => Some(source),
         _ => None,
     });
     match taken {
