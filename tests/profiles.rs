@@ -81,7 +81,8 @@ async fn the_invites_of_each_family_are_explained_by_its_profile() {
 }
 
 #[test]
-fn every_family_has_all_its_messages_and_every_invite_of_them_is_in_the_table() {
+fn every_family_has_all_its_messages_and_every_invite_of_them_is_in_a_table() {
+    let identity = std::fs::read_to_string(root().join("sip-fixtures/messages/identity.toml")).unwrap();
     for family in FAMILIES {
         let names: BTreeSet<String> = std::fs::read_dir(folder(family.name))
             .unwrap()
@@ -94,7 +95,12 @@ fn every_family_has_all_its_messages_and_every_invite_of_them_is_in_the_table() 
             let message = read(family.name, name);
             let begins = message.method_bytes() == b"INVITE" && message.to_tag().is_none();
             let listed = CALLS.iter().any(|(of, call, ..)| of == &family.name && call == name);
-            assert_eq!(begins, listed, "{}/{name}", family.name);
+            // What its numbers are stands in the table here, or in the one of the identity tests.
+            assert!(
+                !begins || listed || identity.contains(&format!("\"{}/{name}.sip\"", family.name)),
+                "{}/{name}",
+                family.name
+            );
         }
     }
 }
