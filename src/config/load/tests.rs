@@ -469,6 +469,9 @@ fn a_profile_fills_in_what_the_trunk_leaves_out_and_nothing_else() {
     assert_eq!(origin("identity"), Origin::Profile("freeswitch"));
     assert_eq!(origin("called"), Origin::File);
     assert_eq!(origin("trust"), Origin::Standard);
+    assert!(trunk.keepalive.is_none(), "there is no address to ask");
+    let asked = with_profile("profile = \"freeswitch\"\naddress = \"192.0.2.10\"");
+    assert!(asked.config.trunks[0].keepalive.is_some());
     let own = with_profile("profile = \"freeswitch\"\nidentity = [\"from\"]");
     assert_eq!(own.config.trunks[0].identity, [CallerSource::From]);
 }

@@ -17,5 +17,11 @@ pub(super) const FAMILY: Family = Family {
             why: "a trunk that dials no number sends s, which is passed over",
             with: None,
         },
+        Preset {
+            key: "keepalive",
+            value: r#""60s""#,
+            why: "qualify_frequency is 60 where it is set",
+            with: Some("address"),
+        },
     ],
 };

@@ -23,5 +23,11 @@ pub(super) const FAMILY: Family = Family {
             why: "Session Manager tries the next entity and Communication Manager the next route pattern after a failure of the server, which a 404 is not",
             with: None,
         },
+        Preset {
+            key: "keepalive",
+            value: r#""60s""#,
+            why: "every Session Manager asks once a minute, and expects to be asked",
+            with: Some("address"),
+        },
     ],
 };

@@ -17,5 +17,11 @@ pub(super) const FAMILY: Family = Family {
             why: "Call Routing Method of the line is Request URI unless changed",
             with: None,
         },
+        Preset {
+            key: "keepalive",
+            value: r#""60s""#,
+            why: "the line asks once a minute (Check OOS)",
+            with: Some("address"),
+        },
     ],
 };

@@ -23,5 +23,11 @@ pub(super) const FAMILY: Family = Family {
             why: "a route list stops at an unallocated number (cause 1), and goes on after 503",
             with: None,
         },
+        Preset {
+            key: "keepalive",
+            value: r#""60s""#,
+            why: "CUCM asks once a minute while the trunk is in service (OPTIONS Ping)",
+            with: Some("address"),
+        },
     ],
 };

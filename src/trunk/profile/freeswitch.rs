@@ -17,5 +17,6 @@ pub(super) const FAMILY: Family = Family {
             why: "the Request-URI holds the destination of the bridge",
             with: None,
         },
+        Preset { key: "keepalive", value: r#""30s""#, why: "ping of a gateway is usually 30", with: Some("address") },
     ],
 };

@@ -17,5 +17,11 @@ pub(super) const FAMILY: Family = Family {
             why: "the Request-URI is the target of the strategy or of the external number",
             with: None,
         },
+        Preset {
+            key: "keepalive",
+            value: r#""30s""#,
+            why: "oos-check asks more often than other PBXs do",
+            with: Some("address"),
+        },
     ],
 };

@@ -23,5 +23,11 @@ pub(super) const FAMILY: Family = Family {
             why: "the next SBC or route is tried after 408, 503 and 504 only (FailoverResponseCodes)",
             with: None,
         },
+        Preset {
+            key: "keepalive",
+            value: r#""60s""#,
+            why: "the SBC is asked once a minute from its other side, too",
+            with: Some("address"),
+        },
     ],
 };
