@@ -60,7 +60,9 @@ pub(super) fn admit(desk: &mut Desk, policy: &Arc<Policy>, key: usize, now: Inst
     match decide(desk, policy, now, &arrival, &mut journal) {
         Ok(decided) => place(desk, policy, key, now, arrival, decided, journal),
         Err(termination) => {
-            teardown::refuse(desk, now, arrival.leg, journal, &termination);
+            let trunk = journal.record().trunk.as_ref().and_then(|name| policy.trunks.by_name(name));
+            let told = trunk.map_or_else(|| termination.clone(), |trunk| trunk.told(&termination));
+            teardown::refuse(desk, now, arrival.leg, journal, &told);
             None
         }
     }
@@ -92,7 +94,9 @@ fn decide(
         refused_admission(journal, cause)
     })?;
     let pending = policy.guard.pending(source).map_err(|_| refused_admission(journal, Cause::HalfOpen))?;
-    let numbers = identity::decide(&arrival.request, &trunk, &policy.config.numbers, journal.steps())?;
+    let numbers = identity::decide(&arrival.request, &trunk, &policy.config.numbers, journal.steps());
+    identity::survey::unread(&arrival.request, journal.steps());
+    let numbers = numbers?;
     let viewer = Viewer { target: "", trunk: trunk.config.privacy, own: None };
     journal.record_mut().caller = Some(numbers.shown(viewer, &mut Vec::new()).caller);
     journal.record_mut().called = Some(numbers.called.written(numbers.form).0);
@@ -136,7 +140,7 @@ fn place(
         Err(exhausted) => {
             let termination = Termination::with_detail(Cause::NoMediaPort, exhausted.to_string());
             journal.step(Step::Admission { gate: "ports".to_owned(), verdict: exhausted.to_string() });
-            teardown::refuse(desk, now, arrival.leg, journal, &termination);
+            teardown::refuse(desk, now, arrival.leg, journal, &decided.trunk.told(&termination));
             return None;
         }
     };
@@ -279,13 +283,14 @@ impl Call {
         let invite = Invite {
             to: format!("<{}>", outgoing.request_uri),
             request_uri: outgoing.request_uri,
-            hop: outgoing.hop,
+            hop: outgoing.hop.clone(),
             from: outgoing.from,
             contact_user: "trunkline".to_owned(),
             max_forwards,
             headers: outgoing.headers,
             body,
         };
+        self.note_invite(&outgoing.hop, &invite);
         let uri = invite.request_uri.clone();
         let id = desk.endpoint.invite(now, invite);
         desk.legs.insert(id, self.key);
@@ -295,6 +300,18 @@ impl Call {
         self.journal.record_mut().cloud_call_id = desk.endpoint.call_id(id).map(str::to_owned);
         self.journal.moment(now, Lane::Trunkline, outgoing.to_lane, "INVITE", Some(uri));
         self.arm_ring(desk, now + outgoing.ring);
+    }
+
+    fn note_invite(&mut self, hop: &Hop, invite: &Invite) {
+        let offer = self.b.iter().flat_map(|leg| &leg.offered);
+        self.journal.step(Step::Invite {
+            to: hop.to_string(),
+            request_uri: invite.request_uri.clone(),
+            from: invite.from.clone(),
+            // `Name: value` and the line end.
+            header_bytes: invite.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum(),
+            offer: offer.map(|f| format!("{} {}/{}", f.payload_type, f.encoding, f.clock)).collect(),
+        });
     }
 
     fn arm_ring(&mut self, desk: &mut Desk, at: Instant) {

@@ -109,13 +109,14 @@ impl Call {
         for timer in timers.into_iter().flatten() {
             desk.timers.cancel(timer);
         }
-        let reason = told
-            .and_then(|message| message.text(HeaderName::Reason).map(std::borrow::Cow::into_owned))
-            .unwrap_or_else(|| end.reason_header());
+        let told = told.and_then(|message| message.text(HeaderName::Reason).map(std::borrow::Cow::into_owned));
+        let reason = told.clone().unwrap_or_else(|| end.reason_header());
         self.end_transfers(desk, now, &reason);
-        for side in [Side::A, Side::B] {
-            self.release(desk, now, side, &end, &reason);
-        }
+        // The PBX's next route may hang on the status and the cause; the far side hears what happened.
+        let to_pbx = self.trunk.told(&end);
+        let reason_to_pbx = told.unwrap_or_else(|| to_pbx.reason_header());
+        self.release(desk, now, Side::A, &to_pbx, &reason_to_pbx);
+        self.release(desk, now, Side::B, &end, &reason);
         if let Some(parting) = self.parting.take() {
             self.let_go(desk, now, parting, Lane::CloudSip, &reason);
         }

@@ -4,6 +4,7 @@ pub mod extensions;
 pub mod value;
 // sections
 pub mod admin;
+pub mod causes;
 pub mod daily;
 pub mod guard;
 pub mod http;
@@ -21,6 +22,7 @@ mod checks;
 mod document;
 pub mod effective;
 pub mod load;
+pub mod origin;
 mod problem;
 mod sections;
 mod surroundings;

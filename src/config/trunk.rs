@@ -1,5 +1,6 @@
 //! `[[trunk]]`: a peer on the enterprise side.
 
+use super::causes::Causes;
 use super::extensions::ExtensionList;
 use super::keepalive::Keepalive;
 use super::target::Transfer;
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 pub struct Trunk {
     /// Its name: metric label, log key.
     pub name: String,
-    /// The PBX family; this version knows `generic` and treats the others alike.
+    /// The PBX family: it fills in what is left out here.
     #[serde(default)]
     pub profile: Profile,
     /// Addresses, CIDRs or DNS names that calls of this trunk come from.
@@ -64,6 +65,9 @@ pub struct Trunk {
     /// A change to fax over T.38 in its calls: refused so that audio stays, or passed to the other side.
     #[serde(default)]
     pub t38: T38,
+    /// What the PBX is told of an end instead of what the catalogue says, by code.
+    #[serde(default)]
+    pub causes: Causes,
     /// Not in this version.
     #[serde(default)]
     pub auth: Option<Later>,

@@ -201,6 +201,8 @@ pub struct Termination {
     pub contact: Option<String>,
     /// The warn-code of a refused session (RFC 3261 §20.43).
     pub warning: Option<u16>,
+    /// The Q.850 cause to send instead of the row's: what the trunk's `causes` say.
+    pub told: Option<u8>,
 }
 
 // === impl Termination ===
@@ -209,7 +211,7 @@ impl Termination {
     /// An end without particulars.
     #[must_use]
     pub const fn new(cause: Cause) -> Self {
-        Self { cause, detail: None, status: None, phrase: None, heard: None, contact: None, warning: None }
+        Self { cause, detail: None, status: None, phrase: None, heard: None, contact: None, warning: None, told: None }
     }
 
     /// With particulars.
@@ -256,6 +258,9 @@ impl Termination {
     /// Q.850 cause: the row's, unless the row gathers statuses that a PBX's routing tells apart (RFC 3398 §8.2.6.1).
     #[must_use]
     pub fn q850(&self) -> u8 {
+        if let Some(told) = self.told {
+            return told;
+        }
         let row = self.cause.entry().q850;
         if !matches!(self.cause, Cause::TargetRefused | Cause::TargetFailed | Cause::TargetNotFound) {
             return row;

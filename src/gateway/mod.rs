@@ -22,7 +22,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use changes::Changes;
-pub use start::StartError;
+pub use start::{StartError, stage};
 
 /// How long ended calls may take to say goodbye (a BYE and its retransmissions) before the process goes.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -55,6 +55,8 @@ struct Shared {
     pub metrics: Metrics,
     pub policy: Arc<crate::call::Policy>,
     pub draining: watch::Sender<bool>,
+    /// What `explain` rehearses on.
+    pub stage: Arc<crate::explain::Stage>,
 }
 
 // === impl Gateway ===

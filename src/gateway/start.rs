@@ -7,7 +7,8 @@ use crate::call::desk::shard_of_owner;
 use crate::call::{Policy, Shard, ShardSettings};
 use crate::clock::{self, Entropy};
 use crate::config::Config;
-use crate::config::value::ListenProtocol;
+use crate::config::value::{Listen, ListenProtocol};
+use crate::explain::Stage;
 use crate::guard::Caller;
 use crate::http::webhook::{self, Webhooks};
 use crate::http::{access::Access, admin, serve};
@@ -130,8 +131,11 @@ impl Gateway {
             count,
         };
         let draining = watch::Sender::new(false);
+        let (shard, sip) = shard_settings(&config, &parts.locals, media_address, 0);
+        let stage = Arc::new(Stage { resolved: parts.policy.trunks.resolved(), config, shard, sip });
         let policy = parts.policy.clone();
-        let shared = Arc::new(Shared { shards: handles, recent, metrics: metrics.clone(), policy, draining });
+        let metrics = metrics.clone();
+        let shared = Arc::new(Shared { shards: handles, recent, metrics, policy, draining, stage });
         let (threads, tasks) = (Vec::new(), Vec::new());
         let mut gateway = Self { addresses: bound.addresses, shared, threads, tasks, tcp: Some(tcp), companion };
         // From here on there is something that a failure has to end.
@@ -381,14 +385,18 @@ fn from_host(locals: &[LocalAddress]) -> String {
     locals.first().map_or("localhost", |local| local::host_of(&local.advertised)).to_owned()
 }
 
-/// A shard is built on its own thread, because nothing in it is meant to leave it.
-fn shard_builder(parts: &Parts, number: u8, workers: Vec<WorkerHandle>) -> impl FnOnce() -> Shard + Send + 'static {
-    let config = &parts.policy.config;
-    let first = from_host(&parts.locals);
+/// What a shard and its endpoint know of themselves.
+fn shard_settings(
+    config: &Config,
+    locals: &[LocalAddress],
+    media_address: IpAddr,
+    number: u8,
+) -> (ShardSettings, Settings) {
+    let first = from_host(locals);
     let settings = ShardSettings {
         shard: number,
         from_host: first,
-        media_address: parts.media_address,
+        media_address,
         epoch: (clock::now(), clock::wall()),
         draining: false,
     };
@@ -397,10 +405,42 @@ fn shard_builder(parts: &Parts, number: u8, workers: Vec<WorkerHandle>) -> impl 
         t2: config.sip.t2.get(),
         t4: Duration::from_secs(5),
         user_agent: config.sip.user_agent.clone(),
-        locals: parts.locals.clone(),
+        locals: locals.to_vec(),
         call_id_prefix: format!("tl{number:02x}-"),
         shard: number,
     };
+    (settings, sip)
+}
+
+/// The gateway of this configuration for `explain`, when it does not run: nothing is bound, only names are resolved.
+///
+/// # Errors
+/// An address for media that does not resolve.
+pub async fn stage(config: Config) -> Result<Stage, StartError> {
+    let unbound = |listen: &Listen| {
+        let protocol = match listen.protocol {
+            ListenProtocol::Udp => Protocol::Udp,
+            ListenProtocol::Tcp => Protocol::Tcp,
+        };
+        (protocol, listen.address)
+    };
+    let addresses = Addresses {
+        sip: config.sip.listen.iter().map(unbound).collect(),
+        http: config.http.listen,
+        admin: config.admin.listen,
+    };
+    let families = Families::of(addresses.sip.iter().map(|(_, address)| address.ip()));
+    let resolver = Resolver::system(families);
+    let resolved = resolve_peers(&config, &resolver).await;
+    let media_address = media_address(&config, &addresses, &resolver).await?;
+    let (shard, sip) = shard_settings(&config, &locals(&config, &addresses), media_address, 0);
+    Ok(Stage { config, resolved, shard, sip })
+}
+
+/// A shard is built on its own thread, because nothing in it is meant to leave it.
+fn shard_builder(parts: &Parts, number: u8, workers: Vec<WorkerHandle>) -> impl FnOnce() -> Shard + Send + 'static {
+    let config = &parts.policy.config;
+    let (settings, sip) = shard_settings(config, &parts.locals, parts.media_address, number);
     let ports = share_of(config.media.ports.first, config.media.ports.last, number, parts.count);
     let bind = config.media.bind.unwrap_or(match parts.media_address {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),

@@ -126,6 +126,19 @@ pub enum Step {
         /// The identifier.
         value: String,
     },
+    /// Leg B's INVITE was written.
+    Invite {
+        /// Where it goes: transport and address, or the name that is resolved when it is sent.
+        to: String,
+        /// Its Request-URI.
+        request_uri: String,
+        /// Its From, without tag.
+        from: String,
+        /// Bytes that the configured headers take in it, line ends included.
+        header_bytes: usize,
+        /// The codecs offered, by payload type and name.
+        offer: Vec<String>,
+    },
     /// Media was negotiated on a leg.
     Media {
         /// `a` or `b`.

@@ -16,6 +16,7 @@ pub use method::Method;
 pub use status::StatusCode;
 pub use wire::{HeaderName, Message, Writer};
 
+use std::fmt;
 use std::net::SocketAddr;
 
 /// The transport protocol of a hop (RFC 3261 §18).
@@ -69,6 +70,29 @@ pub enum HopAddress {
         /// Port as written in the URI.
         port: Option<u16>,
     },
+}
+
+// === impl Hop ===
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        })
+    }
+}
+
+/// `udp:192.0.2.1:5060`, `tcp:sip.example.com`: as `listen` writes addresses.
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            HopAddress::Socket(address) => write!(f, "{}:{address}", self.protocol),
+            HopAddress::Name { host, port: Some(port) } => write!(f, "{}:{host}:{port}", self.protocol),
+            HopAddress::Name { host, port: None } => write!(f, "{}:{host}", self.protocol),
+        }
+    }
 }
 
 /// One of our own addresses, as the Via and Contact of what we send show it.

@@ -4,6 +4,7 @@ use super::address::TrunkAddress;
 use super::admission::Admission;
 use super::health::Health;
 use crate::config::{self, Config, value::Peer};
+use crate::error::Termination;
 use crate::identity::headers::PassList;
 use crate::identity::region::Region;
 use crate::record::Step;
@@ -42,6 +43,8 @@ struct KnownPeer {
 #[derive(Debug, Default)]
 pub struct Table {
     trunks: Vec<Arc<Trunk>>,
+    /// The trunk that every call is taken for; only `explain` assumes one.
+    assumed: Option<Arc<Trunk>>,
 }
 
 /// How exactly a trunk names an address; the greatest wins.
@@ -105,7 +108,26 @@ impl Table {
                 config: trunk.clone(),
             })
         };
-        Self { trunks: config.trunks.iter().map(trunk).collect() }
+        Self { trunks: config.trunks.iter().map(trunk).collect(), assumed: None }
+    }
+
+    /// The same table, which takes every call for one of this trunk; none if there is no such trunk.
+    #[must_use]
+    pub fn assuming(self, name: &str) -> Option<Self> {
+        let assumed = self.by_name(name)?;
+        Some(Self { assumed: Some(assumed), ..self })
+    }
+
+    /// The addresses that the names in `peers` have in this table, as [`Table::new`] takes them.
+    #[must_use]
+    pub fn resolved(&self) -> HashMap<String, Vec<IpAddr>> {
+        let peers = self.trunks.iter().flat_map(|trunk| &trunk.peers);
+        peers
+            .filter_map(|known| match &known.peer {
+                Peer::Name(name) => Some((name.clone(), known.addresses.clone())),
+                Peer::Net(_) => None,
+            })
+            .collect()
     }
 
     /// The names in `peers` that are to be resolved for [`Table::new`], each once.
@@ -141,6 +163,9 @@ impl Table {
         // `max_by_key` would give the last of equals; the file's order says the first.
         let best = fits.iter().enumerate().rev().max_by_key(|(_, fit)| **fit).filter(|(_, fit)| fit.is_some());
         let best = best.map(|(position, _)| position);
+        if self.assumed.is_some() {
+            return self.assumed.clone();
+        }
         self.explain(source, &fits, best, steps);
         self.trunks.get(best?).cloned()
     }
@@ -173,6 +198,16 @@ impl Table {
 // === impl Trunk ===
 
 impl Trunk {
+    /// An end as this PBX is told it: `causes` of the configuration, unless the route's fallback has words of its own.
+    #[must_use]
+    pub fn told(&self, end: &Termination) -> Termination {
+        let known = self.config.causes.get(end.cause.entry().code).filter(|_| end.phrase.is_none());
+        match known {
+            Some(told) => Termination { status: told.status.or(end.status), told: told.q850, ..end.clone() },
+            None => end.clone(),
+        }
+    }
+
     fn fit(&self, source: IpAddr) -> Option<Fit> {
         self.peers.iter().filter_map(|known| known.fit(source)).max()
     }

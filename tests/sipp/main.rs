@@ -51,6 +51,7 @@ scenarios! {
     a_declined_call_is_declined_for_the_pbx
     an_unknown_address_is_unknown_for_the_pbx
     an_overloaded_target_is_overloaded_for_the_pbx
+    a_pbx_is_told_what_its_trunk_says
     a_target_that_only_rings_is_cancelled
     a_silent_target_times_out
     early_media_reaches_the_pbx
