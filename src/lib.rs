@@ -3,7 +3,7 @@
 //!
 //! The crate is one binary; the library exists so that tests and benches can reach the parts. Knowledge flows one
 //! way (`tests/architecture.rs` holds it): `clock`, `error` and `record` know nothing; `sip`, `sdp` and `media` are
-//! sans-IO and know nothing above them; `trunk`, `identity`, `route` decide; `call` joins the legs; `room` is the
+//! sans-IO and know nothing above them; `tls` knows certificates and nobody; `trunk`, `identity`, `route` decide; `call` joins the legs; `room` is the
 //! companion and never sees SIP; `transport` and `http` touch sockets; `gateway` assembles; `cli` is the edge.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -26,5 +26,6 @@ pub mod sdp;
 pub mod sim;
 pub mod sip;
 pub mod store;
+pub mod tls;
 pub mod transport;
 pub mod trunk;

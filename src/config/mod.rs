@@ -14,6 +14,7 @@ pub mod route;
 pub mod sip;
 pub mod target;
 pub mod trunk;
+pub mod way;
 // from text to a checked snapshot
 mod checks;
 mod document;

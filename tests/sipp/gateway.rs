@@ -135,7 +135,10 @@ fn configuration(scenario: &Scenario, cloud_port: u16, human_port: Option<u16>) 
     let Scenario { sip, trunk, target, route, peers, .. } = scenario;
     let headers = if scenario.headers.is_empty() { String::new() } else { format!(", {}", scenario.headers) };
     let address = human_port.map(|port| format!("address = \"sip:127.0.0.1:{port}\"")).unwrap_or_default();
-    let transport = if scenario.cloud_transport == Transport::Tcp { ";transport=tcp" } else { "" };
+    let transport = match scenario.cloud_transport {
+        Transport::Tcp if scenario.says_transport => ";transport=tcp",
+        _ => "",
+    };
     let (first, last) = media_ports();
     format!(
         r#"

@@ -104,6 +104,10 @@ scenarios! {
     allowed_headers_pass_and_no_others
     headers_beyond_the_limit_give_way_in_order
     an_identity_with_unescaped_quotes_counts
+    a_target_where_nobody_listens_is_noticed_at_once
+    a_large_invite_goes_by_tcp
+    a_large_invite_comes_by_udp_where_there_is_no_tcp
+    a_contact_behind_nat_is_not_followed
 }
 
 fn play(name: &str) {
@@ -140,7 +144,7 @@ fn play(name: &str) {
 }
 
 fn cloud_of(scenario: &Scenario, human_port: Option<u16>, folder: &Path) -> Option<Sipp> {
-    let name = scenario.cloud.as_deref().filter(|name| *name != "silent")?;
+    let name = scenario.cloud.as_deref().filter(|name| !matches!(*name, "silent" | "nobody"))?;
     Some(listening(&Part::cloud(scenario, name, human_port), folder))
 }
 

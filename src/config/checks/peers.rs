@@ -88,6 +88,9 @@ impl<'c> Check<'c> {
             let message = format!("`address` of trunk `{name}`: {problem}");
             self.wrong(&place.key("address"), message, "write a SIP URI, for example \"sip:192.0.2.10:5060\"");
         }
+        if let Some(advertise) = &trunk.advertise {
+            self.advertise(&place.key("advertise"), &format!("trunk `{name}`"), advertise);
+        }
         if trunk.profile != Profile::Generic {
             let message =
                 format!("`profile` of trunk `{name}` changes nothing in this version: all PBXs are treated alike");
@@ -212,6 +215,9 @@ impl<'c> Check<'c> {
                 let message = format!("`{key}` of target `{name}`: {}", problem.message);
                 self.wrong(&place.key(key), message, "write a SIP URI, for example \"sip:user@sip.example.com\"");
             }
+        }
+        if let Some(advertise) = &target.advertise {
+            self.advertise(&place.key("advertise"), &format!("target `{name}`"), advertise);
         }
         for (header, template) in target.headers.iter().flatten() {
             let place = place.key("headers").key(header);
