@@ -26,15 +26,17 @@ impl Phone {
         // baresip wants both in one file.
         let both = fs::read_to_string(certificate).unwrap() + &fs::read_to_string(key).unwrap();
         fs::write(folder.join("both.pem"), both).unwrap();
+        fs::write(folder.join("said.wav"), silence()).unwrap();
         let media = free_port();
         let modules = "/usr/lib/baresip/modules";
         let config = format!(
-            "sip_listen 127.0.0.1:0\nsip_certificate {}\nsip_cafile {}\naudio_source ausine,440\naudio_player aufile,{}\n\
+            "sip_listen 127.0.0.1:0\nsip_certificate {}\nsip_cafile {}\naudio_source aufile,{}\naudio_player aufile,{}\n\
              net_interface 127.0.0.1\n\
-             rtp_ports {media}-{}\nmodule_path {modules}\nmodule g711.so\nmodule ausine.so\nmodule aufile.so\n\
+             rtp_ports {media}-{}\nmodule_path {modules}\nmodule g711.so\nmodule aufile.so\n\
              module_tmp account.so\nmodule_app menu.so\n",
             folder.join("both.pem").display(),
             ca.display(),
+            folder.join("said.wav").display(),
             folder.join("heard.wav").display(),
             media + 7
         );
@@ -60,6 +62,23 @@ impl Phone {
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
+}
+
+/// A WAVE file of ten seconds of nothing, 8000 samples of 16 bits a second.
+fn silence() -> Vec<u8> {
+    const SAMPLES: u32 = 80_000;
+    let mut file = b"RIFF".to_vec();
+    file.extend((36 + SAMPLES * 2).to_le_bytes());
+    file.extend(b"WAVEfmt ");
+    file.extend(16_u32.to_le_bytes());
+    file.extend([1, 0, 1, 0]); // PCM, one channel
+    file.extend(8_000_u32.to_le_bytes());
+    file.extend(16_000_u32.to_le_bytes());
+    file.extend([2, 0, 16, 0]); // bytes and bits of a sample
+    file.extend(b"data");
+    file.extend((SAMPLES * 2).to_le_bytes());
+    file.resize(file.len() + SAMPLES as usize * 2, 0);
+    file
 }
 
 impl Drop for Phone {
