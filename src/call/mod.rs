@@ -6,6 +6,7 @@ pub mod bridge;
 mod commands;
 pub mod desk;
 mod divert;
+mod door;
 mod events;
 mod exchange;
 mod inside;
@@ -13,6 +14,7 @@ pub mod journal;
 pub mod leg;
 mod negotiation;
 pub mod policy;
+mod reach;
 mod redirect;
 mod refusal;
 mod setup;
@@ -23,7 +25,9 @@ mod transfer;
 mod update;
 
 pub use desk::{Answer, Output, ShardSettings};
+pub(crate) use door::targets as obstacle_of_targets;
 pub use policy::Policy;
+pub(crate) use reach::retry_after;
 pub use shard::{Page, Shard};
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! and a network that loses nothing. One test for each crossing of events that a table of one call cannot show.
 
 mod change;
+mod door;
 mod inside;
 mod looking;
 mod looping;
@@ -41,6 +42,7 @@ struct TestPlane(Rc<Told>);
 struct Bench {
     now: Instant,
     shard: Shard,
+    policy: Arc<Policy>,
     pbx: Endpoint,
     cloud: Endpoint,
     told: Rc<Told>,
@@ -104,13 +106,14 @@ impl Bench {
         };
         let told = Rc::<Told>::default();
         let plane = Box::new(TestPlane(told.clone()));
-        let shard = Shard::new(settings, sip(GATEWAY, "tl00-"), policy, plane, Metrics::new(), entropy.fork());
+        let shard = Shard::new(settings, sip(GATEWAY, "tl00-"), policy.clone(), plane, Metrics::new(), entropy.fork());
         let pbx = Endpoint::new(sip(PBX, "pbx-"), entropy.fork());
         let cloud = Endpoint::new(sip(CLOUD, "cloud-"), entropy.fork());
         let (pbx_events, cloud_events) = (vec![], vec![]);
         Self {
             now,
             shard,
+            policy,
             pbx,
             cloud,
             told,

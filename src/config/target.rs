@@ -1,5 +1,6 @@
 //! `[[target]]`: a SIP address on the cloud side.
 
+use super::keepalive::Keepalive;
 use super::trunk::PrivacyPolicy;
 use super::value::Later;
 use super::way::{Nat, Oversize, PeerTls};
@@ -65,9 +66,9 @@ pub struct Target {
     /// Not in this version.
     #[serde(default)]
     pub srtp: Option<Later>,
-    /// Not in this version.
+    /// How often it is asked by OPTIONS whether it is there; not at all if absent.
     #[serde(default)]
-    pub keepalive: Option<Later>,
+    pub keepalive: Option<Keepalive>,
     /// Not in this version.
     #[serde(default)]
     pub peers: Option<Later>,

@@ -1,6 +1,7 @@
 //! `[[trunk]]`: a peer on the enterprise side.
 
 use super::extensions::ExtensionList;
+use super::keepalive::Keepalive;
 use super::target::Transfer;
 use super::value::{Later, Number, Pattern, Peer};
 use super::way::{Nat, Oversize, PeerTls};
@@ -85,9 +86,9 @@ pub struct Trunk {
     /// Not in this version.
     #[serde(default)]
     pub register: Option<Later>,
-    /// Not in this version.
+    /// How often it is asked by OPTIONS whether it is there; not at all if absent.
     #[serde(default)]
-    pub keepalive: Option<Later>,
+    pub keepalive: Option<Keepalive>,
     /// Not in this version.
     #[serde(default)]
     pub srtp: Option<Later>,

@@ -3,12 +3,13 @@
 
 use super::secure::Certificates;
 use super::shard_thread::{self, Control, Router, ShardInbox, Surroundings};
-use super::{Addresses, Gateway, Shared};
+use super::{Addresses, Gateway, Shared, keepalive};
 use crate::call::desk::shard_of_owner;
 use crate::call::{Policy, Shard, ShardSettings};
 use crate::clock::{self, Entropy};
 use crate::config::Config;
 use crate::config::value::ListenProtocol;
+use crate::guard::Caller;
 use crate::http::webhook::{self, Webhooks};
 use crate::http::{access::Access, admin, serve};
 use crate::media::MediaEvent;
@@ -126,7 +127,7 @@ impl Gateway {
         let recent = Arc::new(Recent::new(Recent::STANDARD));
         let companion = start_companion(&config, &bound.addresses, &router, &metrics)?;
         certificates.publish(&metrics);
-        let tcp = start_streams(bound.streams, certificates.security(), &router, &metrics);
+        let tcp = start_streams(bound.streams, certificates.security(), &router, (&policy, &metrics));
         let parts = Parts {
             locals: locals(&config, &bound.addresses),
             policy,
@@ -140,7 +141,8 @@ impl Gateway {
             count,
         };
         let draining = watch::Sender::new(false);
-        let shared = Arc::new(Shared { shards: handles, recent, metrics: metrics.clone(), draining });
+        let policy = parts.policy.clone();
+        let shared = Arc::new(Shared { shards: handles, recent, metrics: metrics.clone(), policy, draining });
         let (threads, tasks) = (Vec::new(), Vec::new());
         let addresses = bound.addresses;
         let config = Arc::new(config);
@@ -167,6 +169,7 @@ impl Gateway {
         start_shards(parts, udp, inboxes, &mut self.threads)?;
         let webhooks = webhook_router(config, parts.companion.as_ref(), metrics)?;
         let operations = admin::router(self.shared.clone(), metrics.clone(), Access::new(&config.admin));
+        self.tasks = keepalive::spawn(&parts.policy, &from_host(&parts.locals), &self.shared.shards, metrics);
         self.tasks.push(serve(admin, None, operations));
         self.tasks.push(serve(http, self.certificates.http(), webhooks));
         Ok(())
@@ -331,14 +334,19 @@ fn start_streams(
     listeners: Vec<tcp::Listener>,
     security: tcp::Security,
     router: &Router,
-    metrics: &Metrics,
+    (policy, metrics): (&Arc<Policy>, &Metrics),
 ) -> HubHandle {
-    let (router, metrics) = (router.clone(), metrics.clone());
+    let (router, guarding, counting) = (router.clone(), policy.clone(), metrics.clone());
+    let settings = tcp::Settings { security, gate: Some(gate(policy, metrics)), ..tcp::Settings::default() };
     Hub::spawn_with(
-        tcp::Settings { security, ..tcp::Settings::default() },
+        settings,
         listeners,
         Arc::new(move |input| match input {
             TcpInput::Message { source, bytes } => {
+                if let Err(refusal) = guarding.guard.packet(clock::now(), source.peer.ip(), &bytes) {
+                    counting.admission_refused(refusal.code());
+                    return None;
+                }
                 // A frame that has no start line belongs to no call: there is nobody to answer.
                 router.deliver_surely(source, Message::parse(bytes).ok()?)
             }
@@ -351,11 +359,28 @@ fn start_streams(
                     tcp::Initiator::Peer => Direction::In,
                     tcp::Initiator::Gateway => Direction::Out,
                 };
-                metrics.tls_handshake(direction, result);
+                counting.tls_handshake(direction, result);
+                None
+            }
+            TcpInput::TurnedAway => {
+                counting.admission_refused("connections");
                 None
             }
         }),
     )
+}
+
+/// Who may open a TCP connection.
+fn gate(policy: &Arc<Policy>, metrics: &Metrics) -> tcp::Gate {
+    let (policy, metrics) = (policy.clone(), metrics.clone());
+    tcp::Gate::new(move |source| match policy.guard.connection(clock::now(), source) {
+        Ok(Caller::Known) => tcp::Welcome::Peer,
+        Ok(Caller::Stranger(at_once)) => tcp::Welcome::Stranger { at_once: at_once as usize },
+        Err(refusal) => {
+            metrics.admission_refused(refusal.code());
+            tcp::Welcome::Nobody
+        }
+    })
 }
 
 fn start_shards(
@@ -376,6 +401,7 @@ fn start_shards(
             companion: parts.companion.clone(),
             recent: parts.recent.clone(),
             metrics: parts.metrics.clone(),
+            policy: parts.policy.clone(),
         };
         let workers = start_workers(&parts.policy.config, &parts.router, number, parts.count)?;
         let build = shard_builder(parts, number, workers);
@@ -392,10 +418,15 @@ fn start_shards(
     Ok(())
 }
 
+/// The host part of `From` in our requests.
+fn from_host(locals: &[LocalAddress]) -> String {
+    locals.first().map_or("localhost", |local| local::host_of(&local.advertised)).to_owned()
+}
+
 /// A shard is built on its own thread, because nothing in it is meant to leave it.
 fn shard_builder(parts: &Parts, number: u8, workers: Vec<WorkerHandle>) -> impl FnOnce() -> Shard + Send + 'static {
     let config = &parts.policy.config;
-    let first = parts.locals.first().map_or("localhost", |local| local::host_of(&local.advertised)).to_owned();
+    let first = from_host(&parts.locals);
     let settings = ShardSettings {
         shard: number,
         from_host: first,

@@ -67,6 +67,8 @@ pub enum TcpInput {
         /// `ok`, or why not, as a bounded word.
         result: &'static str,
     },
+    /// A connection was turned away: there are too many, of its source or in all.
+    TurnedAway,
 }
 
 /// Who opened a connection.
@@ -122,7 +124,27 @@ pub struct Settings {
     pub frame: frame::Limits,
     /// Certificates and trust.
     pub security: Security,
+    /// Who is let in; everybody if there is none.
+    pub gate: Option<Gate>,
 }
+
+/// What a source is let in as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Welcome {
+    /// As somebody who is expected.
+    Peer,
+    /// As somebody who is not: so many connections, and never more than half of all together.
+    Stranger {
+        /// Connections of this source.
+        at_once: usize,
+    },
+    /// Not at all.
+    Nobody,
+}
+
+/// Asked about each source before its connection is taken in. It must not block.
+#[derive(Clone)]
+pub struct Gate(Arc<dyn Fn(IpAddr) -> Welcome + Send + Sync>);
 
 /// How many connections there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -159,6 +181,22 @@ struct Shared {
     on_input: OnInput,
 }
 
+// === impl Gate ===
+
+impl Gate {
+    /// One that asks this.
+    #[must_use]
+    pub fn new(ask: impl Fn(IpAddr) -> Welcome + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gate")
+    }
+}
+
 // === impl Settings ===
 
 impl Default for Settings {
@@ -172,6 +210,7 @@ impl Default for Settings {
             inbound: 4096,
             frame: frame::Limits::default(),
             security: Security::default(),
+            gate: None,
         }
     }
 }
@@ -363,19 +402,24 @@ async fn accept(shared: Arc<Shared>, listener: Listener) {
                 continue;
             }
         };
+        let welcome = shared.settings.gate.as_ref().map_or(Welcome::Peer, |gate| gate.0(peer.ip()));
         let mut register = shared.register();
-        let Some(place) = register.admit(protocol, peer, &shared.settings) else {
+        let Some(place) = register.admit(Door::peer(protocol, peer), peer, welcome, &shared.settings) else {
+            drop(register);
             tracing::debug!(%peer, "a connection was turned away: too many");
+            if welcome != Welcome::Nobody {
+                (shared.on_input)(TcpInput::TurnedAway);
+            }
             continue;
         };
         let _ = stream.set_nodelay(true); // slower without, not wrong
-        let task = welcome(Arc::clone(&shared), protocol, place, stream, peer);
+        let task = receive(Arc::clone(&shared), protocol, place, stream, peer);
         register.tasks.spawn_on(task, &shared.runtime);
     }
 }
 
 /// Serves a connection that a peer opened, after the handshake if it is to have one.
-async fn welcome(shared: Arc<Shared>, protocol: Protocol, place: register::Place, stream: TcpStream, peer: SocketAddr) {
+async fn receive(shared: Arc<Shared>, protocol: Protocol, place: register::Place, stream: TcpStream, peer: SocketAddr) {
     let stream = match protocol {
         Protocol::Tls => shared.secure_answer(peer, stream).await,
         Protocol::Udp | Protocol::Tcp => Ok(Stream::Plain(stream)),
