@@ -36,6 +36,11 @@ const RULES: &[Rule] = &[
         why: "the sans-IO cores know nothing above them and not each other: sdp is joined to sip by call, media gets plain values",
     },
     Rule {
+        of: &["tls"],
+        never: Never::PartsBut(BOTTOM),
+        why: "certificates are loaded alike for the check, the transports and the listeners, so they know none of them",
+    },
+    Rule {
         of: &["config"],
         never: Never::Parts(&["call", "room", "transport", "http", "gateway", "sim", "store", "observe"]),
         why: "the configuration is an immutable value that others read; it starts nothing",
@@ -141,6 +146,7 @@ const EVERYBODY: &[&str] = &[
     "sim",
     "sip",
     "store",
+    "tls",
     "transport",
     "trunk",
 ];

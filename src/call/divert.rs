@@ -114,6 +114,8 @@ impl Call {
             from: self.sender_for(desk, caller, name),
             headers: vec![(Cow::Borrowed("x-trunkline-call"), self.id.to_string())],
             takes: trunk.config.codecs.clone(),
+            path: trunk.config.path(),
+            media_address: trunk.config.media_address(),
             formats,
             ring: to.ring_timeout.get(),
             to_lane: Lane::Pbx,

@@ -54,6 +54,7 @@ pub(super) fn notice(event: Event) -> Option<(LegId, Notice)> {
         | Event::OutOfDialog { .. }
         | Event::Requested { .. }
         | Event::Replied { .. }
+        | Event::Noted { .. }
         | Event::Closed { .. } => None,
     }
 }
@@ -135,6 +136,13 @@ impl Call {
             _ => "failure".to_owned(),
         };
         self.journal.moment(now, lane, Lane::Trunkline, what, None);
+    }
+
+    /// Which address is tried, and why another one than the first.
+    pub fn note_way(&mut self, now: Instant, side: Side, note: String) {
+        let lane = self.lane(side);
+        self.journal.step(Step::Hop { note: note.clone() });
+        self.journal.moment(now, Lane::Trunkline, lane, "way", Some(note));
     }
 
     /// A named wait is over.

@@ -139,8 +139,8 @@ impl Call {
 
     fn write(&mut self, desk: &Desk, side: Side, content: Proposal, kind: Kind<'_>) -> Option<Body> {
         let port = self.relay.as_ref()?.port(side);
-        let address = desk.settings.media_address.to_string();
         let leg = self.leg_mut(side)?;
+        let address = leg.media_address.unwrap_or(desk.settings.media_address).to_string();
         let bytes = match content {
             Proposal::Audio { formats, direction, ptime, maxptime } => {
                 leg.bind(&formats);

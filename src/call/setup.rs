@@ -152,6 +152,8 @@ fn place(
     }
     let mut a = Leg::new(arrival.leg, Phase::Incoming, desk.entropy.next_u64() >> 1);
     a.takes.clone_from(&decided.trunk.config.codecs);
+    a.media_address = decided.trunk.config.media_address();
+    desk.endpoint.set_path(arrival.leg, decided.trunk.config.path());
     a.signalling = Some(arrival.source.peer.ip().to_canonical());
     a.learn(&arrival.request);
     a.remote = decided.offer;
@@ -248,6 +250,8 @@ impl Call {
             from: self.sender_for(desk, &shown.caller, shown.caller_name.as_deref()),
             headers,
             takes: target.codecs.clone(),
+            path: target.path.clone(),
+            media_address: target.media_address,
             formats,
             ring: self.route.ring_timeout,
             to_lane: Lane::CloudSip,
@@ -272,10 +276,8 @@ impl Call {
         leg.offered.clone_from(&outgoing.formats);
         leg.formats = outgoing.formats;
         leg.takes = outgoing.takes;
-        leg.signalling = match &outgoing.hop.address {
-            crate::sip::HopAddress::Socket(address) => Some(address.ip()),
-            crate::sip::HopAddress::Name { .. } => None,
-        };
+        leg.media_address = outgoing.media_address;
+        leg.signalling = outgoing.hop.address.socket().map(|address| address.ip());
         self.b = Some(leg);
         let direction = self.a.direction();
         let body = self.describe(desk, Side::B, direction, Kind::Offer);
@@ -292,7 +294,7 @@ impl Call {
         };
         self.note_invite(&outgoing.hop, &invite);
         let uri = invite.request_uri.clone();
-        let id = desk.endpoint.invite(now, invite);
+        let id = desk.endpoint.invite_by(now, invite, outgoing.path);
         desk.legs.insert(id, self.key);
         if let Some(b) = self.b.as_mut() {
             b.id = id;
@@ -390,6 +392,8 @@ pub(super) struct Outgoing {
     pub from: String,
     pub headers: Headers,
     pub takes: Option<Vec<String>>,
+    pub path: crate::sip::endpoint::aim::Path,
+    pub media_address: Option<std::net::IpAddr>,
     pub formats: Vec<sdp::Format>,
     pub ring: std::time::Duration,
     pub to_lane: Lane,

@@ -16,14 +16,16 @@ use crate::record::{CallId, CallRecord};
 use crate::room::Instruction;
 use crate::sip::HeaderName;
 use crate::sip::endpoint::NoDialog;
+use crate::sip::endpoint::aim::{Errand, Reach};
 use crate::sip::endpoint::{Census, Endpoint, Event, Headers, LegId, RequestId, SentId, Settings, Standalone};
 use crate::sip::header::Replaces;
 use crate::sip::timer::TimerWheel;
 use crate::sip::transaction::ClientId;
-use crate::sip::{Message, Source, StatusCode, Transmit};
+use crate::sip::{Hop, Message, Source, StatusCode, Transmit};
 use bytes::Bytes;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -106,6 +108,29 @@ impl Shard {
         self.drain_events(now);
     }
 
+    /// The same, with the reason.
+    pub fn undelivered(&mut self, now: Instant, transaction: ClientId, why: &str) {
+        self.desk.endpoint.undelivered(now, transaction, why);
+        self.drain_events(now);
+    }
+
+    /// A datagram came back as undeliverable, with its beginning.
+    pub fn undeliverable(&mut self, now: Instant, to: SocketAddr, quoted: &[u8]) {
+        self.desk.endpoint.undeliverable(now, to, quoted);
+        self.drain_events(now);
+    }
+
+    /// A name was looked up: its addresses and what said so, or why there are none.
+    pub fn located(&mut self, now: Instant, transaction: ClientId, found: Result<(Vec<Hop>, &str), &str>) {
+        self.desk.endpoint.located(now, transaction, found);
+        self.drain_events(now);
+    }
+
+    /// How requests find their way.
+    pub fn set_reach(&mut self, reach: Reach) {
+        self.desk.endpoint.set_reach(reach);
+    }
+
     /// A media worker noticed something.
     pub fn media(&mut self, now: Instant, event: MediaEvent) {
         let (MediaEvent::FirstPacket { owner, .. } | MediaEvent::Silent { owner, .. }) = event;
@@ -184,6 +209,11 @@ impl Shard {
         let transmit = self.desk.endpoint.poll_transmit()?;
         self.desk.metrics.sip_message(Direction::Out, &transmit.payload);
         Some(transmit)
+    }
+
+    /// The next thing to find out about names and addresses.
+    pub fn poll_errand(&mut self) -> Option<Errand> {
+        self.desk.endpoint.poll_errand()
     }
 
     /// The next report or record.
@@ -270,6 +300,7 @@ impl Shard {
             Event::Closed { leg } => self.closed(now, leg),
             Event::Requested { leg, id, request } => self.requested(now, leg, id, &request),
             Event::Replied { sent, leg, status, response } => self.replied(now, leg, sent, Answer { status, response }),
+            Event::Noted { leg, note } => self.noted(now, leg, note),
             event => {
                 let Some((leg, notice)) = notice(event) else { return };
                 let Some(key) = self.desk.legs.get(&leg).copied() else { return };
@@ -339,6 +370,14 @@ impl Shard {
         match leg {
             Ok((call, side)) => call.replace(&mut self.desk, now, side, arrival),
             Err((status, why)) => transfer::refuse(&mut self.desk, now, arrival, (status, why.to_owned())),
+        }
+    }
+
+    /// What became of the way of an INVITE belongs to its call's record.
+    fn noted(&mut self, now: Instant, leg: LegId, note: String) {
+        let call = self.desk.legs.get(&leg).and_then(|key| self.calls.get_mut(*key));
+        if let Some((call, side)) = call.and_then(|call| call.side_of(leg).map(|side| (call, side))) {
+            call.note_way(now, side, note);
         }
     }
 

@@ -107,9 +107,10 @@ pub fn examine_text(file: &str, text: &str, surroundings: &Surroundings<'_>) -> 
     }
     // What refers to another section is only checked when all sections could be read: a target that is unreadable
     // would make every route that names it wrong, too.
-    let Some(config) = read else {
+    let Some(mut config) = read else {
         return Err(LoadError::new(file, problems));
     };
+    config.rebase(surroundings.directory);
     let (problems, mut warnings) = checks::check(&config, &document, surroundings);
     if !problems.is_empty() {
         return Err(LoadError::new(file, problems));

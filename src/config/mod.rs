@@ -17,6 +17,7 @@ pub mod route;
 pub mod sip;
 pub mod target;
 pub mod trunk;
+pub mod way;
 // from text to a checked snapshot
 mod checks;
 mod document;

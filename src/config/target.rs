@@ -3,6 +3,7 @@
 use super::keepalive::Keepalive;
 use super::trunk::PrivacyPolicy;
 use super::value::Later;
+use super::way::{Nat, Oversize, PeerTls};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -19,6 +20,21 @@ pub struct Target {
     /// Where to send instead of the host of `uri`: `sip:host[:port][;transport=..]`.
     #[serde(default)]
     pub outbound_proxy: Option<String>,
+    /// Host that this peer knows us by in signalling, without port; default: `advertise` of `[sip]`.
+    #[serde(default)]
+    pub advertise: Option<String>,
+    /// Address that this peer sends media to; default: `advertise` of this entry if that is an address, else that of `[media]`.
+    #[serde(default)]
+    pub advertise_media: Option<std::net::IpAddr>,
+    /// Is the address in its Contact believed?
+    #[serde(default)]
+    pub nat: Nat,
+    /// What becomes of a request to it that is too large for a datagram.
+    #[serde(default)]
+    pub oversize: Oversize,
+    /// How it is called by TLS.
+    #[serde(default)]
+    pub tls: Option<PeerTls>,
     /// Headers of the INVITE, name = template; default for `daily`: `x-caller`, `x-called`, `x-trunkline-call`.
     #[serde(default)]
     pub headers: Option<BTreeMap<String, String>>,

@@ -5,6 +5,7 @@ use super::extensions::ExtensionList;
 use super::keepalive::Keepalive;
 use super::target::Transfer;
 use super::value::{Later, Number, Pattern, Peer};
+use super::way::{Nat, Oversize, PeerTls};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -23,6 +24,21 @@ pub struct Trunk {
     /// SIP URI for calls towards it (fallback).
     #[serde(default)]
     pub address: Option<String>,
+    /// Host that this peer knows us by in signalling, without port; default: `advertise` of `[sip]`.
+    #[serde(default)]
+    pub advertise: Option<String>,
+    /// Address that this peer sends media to; default: `advertise` of this entry if that is an address, else that of `[media]`.
+    #[serde(default)]
+    pub advertise_media: Option<std::net::IpAddr>,
+    /// Is the address in its Contact believed?
+    #[serde(default)]
+    pub nat: Nat,
+    /// What becomes of a request to it that is too large for a datagram.
+    #[serde(default)]
+    pub oversize: Oversize,
+    /// How it is called by TLS.
+    #[serde(default)]
+    pub tls: Option<PeerTls>,
     /// ISO 3166 region of its numbers; default: `country` of `[numbers]`.
     #[serde(default)]
     pub country: Option<String>,

@@ -113,7 +113,7 @@ fn a_call_is_told_from_its_trunk_to_the_invite_that_would_leave() {
     assert_eq!(story.outcome, called);
     assert!(told.otherwise.is_none());
     let sent = story.sent.as_ref().unwrap();
-    assert_eq!(sent.to, "udp:example.sip.daily.co");
+    assert_eq!(sent.to, "example.sip.daily.co");
     for line in
         ["INVITE sip:static--1@example.sip.daily.co SIP/2.0", "x-caller: +12025550123", "m=audio 20002 RTP/AVP 0 8 101"]
     {

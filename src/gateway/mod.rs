@@ -6,6 +6,7 @@ mod keepalive;
 mod moved;
 mod operations;
 mod peers;
+mod secure;
 pub mod shard_thread;
 mod start;
 
@@ -46,6 +47,8 @@ pub struct Gateway {
     tasks: Vec<JoinHandle<()>>,
     tcp: Option<crate::transport::tcp::HubHandle>,
     companion: Option<(crate::room::CompanionHandle, JoinHandle<()>)>,
+    config: Arc<crate::config::Config>,
+    certificates: secure::Certificates,
 }
 
 /// What the listeners and the gateway's owner share.
@@ -103,6 +106,18 @@ impl Gateway {
     pub fn changes(&self) -> Changes {
         let shards = self.shared.shards.iter().map(ShardHandle::load).collect();
         Changes::new(shards, self.companion.as_ref().map(|(companion, _)| companion.watch()))
+    }
+
+    /// Reads the files of certificates and keys again. New handshakes work with what they hold now; connections that
+    /// stand go on.
+    ///
+    /// # Errors
+    /// What cannot be used; then everything stays as it was.
+    pub fn reload_certificates(&mut self) -> Result<(), crate::tls::LoadError> {
+        let new = secure::Certificates::load(&self.config)?;
+        self.certificates.replace(&new);
+        self.certificates.publish(&self.shared.metrics);
+        Ok(())
     }
 
     /// Completes when somebody asks for a drain by the API.

@@ -1,6 +1,7 @@
 //! Starting: sockets first (they are what fails), then the parts from the inside out. Nothing runs until everything
 //! is bound, so that a start that fails leaves nothing behind.
 
+use super::secure::Certificates;
 use super::shard_thread::{self, Control, Router, ShardInbox, Surroundings};
 use super::{Addresses, Gateway, Shared, keepalive};
 use crate::call::desk::shard_of_owner;
@@ -16,12 +17,15 @@ use crate::media::MediaEvent;
 use crate::media::plane::SocketPlane;
 use crate::media::worker::{Worker, WorkerHandle};
 use crate::observe::Metrics;
+use crate::observe::metrics::Direction;
 use crate::room::daily::verify::{SecretError, Verifier};
 use crate::room::{self, CompanionHandle};
 use crate::sip::endpoint::Settings;
+use crate::sip::endpoint::aim::Reach;
 use crate::sip::{LocalAddress, Message, Protocol};
 use crate::store::Recent;
-use crate::transport::resolve::{Families, Resolver};
+use crate::tls::Server;
+use crate::transport::resolve::{Abilities, NameServer, Resolver, dns};
 use crate::transport::tcp::{self, Hub, HubHandle, TcpInput};
 use crate::transport::{local, udp};
 use std::collections::HashMap;
@@ -62,6 +66,12 @@ pub enum StartError {
         /// The system's word.
         error: std::io::Error,
     },
+    /// A certificate, a key or an authority that cannot be used.
+    #[error("TLS: {0}")]
+    Certificate(#[from] crate::tls::LoadError),
+    /// The name servers cannot be used.
+    #[error("cannot ask name servers: {0}; look at /etc/resolv.conf, or name some with `resolver` of [sip]")]
+    NameServers(String),
     /// The routes do not compile.
     #[error(transparent)]
     Route(#[from] crate::route::TargetError),
@@ -77,7 +87,7 @@ pub enum StartError {
 struct Bound {
     /// Per shard.
     udp: Vec<Vec<std::net::UdpSocket>>,
-    tcp: Vec<TcpListener>,
+    streams: Vec<tcp::Listener>,
     http: TcpListener,
     admin: TcpListener,
     addresses: Addresses,
@@ -107,9 +117,9 @@ impl Gateway {
             tracing::warn!(%error, "cannot raise the limit of open files: it bounds the number of calls");
         }
         let count = shard_count(&config);
+        let certificates = Certificates::load(&config)?;
         let bound = bind(&config, count).await?;
-        let families = Families::of(bound.addresses.sip.iter().map(|(_, address)| address.ip()));
-        let resolver = Arc::new(Resolver::system(families));
+        let resolver = Arc::new(resolver(&config, &bound.addresses)?);
         let policy = Arc::new(Policy::new(config.clone(), &resolve_peers(&config, &resolver).await)?);
         let media_address = media_address(&config, &bound.addresses, &resolver).await?;
         let (handles, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| shard_thread::channels()).unzip();
@@ -117,7 +127,8 @@ impl Gateway {
         let router = Router::new(handles.clone(), metrics.clone());
         let recent = Arc::new(Recent::new(Recent::STANDARD));
         let companion = start_companion(&config, &bound.addresses, &router, &metrics)?;
-        let tcp = start_tcp(bound.tcp, &router, &policy, &metrics);
+        certificates.publish(&metrics);
+        let tcp = start_streams(bound.streams, certificates.security(), &router, (&policy, &metrics));
         let parts = Parts {
             locals: locals(&config, &bound.addresses),
             policy,
@@ -132,12 +143,14 @@ impl Gateway {
         };
         let draining = watch::Sender::new(false);
         let (shard, sip) = shard_settings(&config, &parts.locals, media_address, 0);
-        let stage = Arc::new(Stage { resolved: parts.policy.trunks.resolved(), config, shard, sip });
+        let stage = Arc::new(Stage { resolved: parts.policy.trunks.resolved(), config: config.clone(), shard, sip });
         let policy = parts.policy.clone();
         let metrics = metrics.clone();
         let shared = Arc::new(Shared { shards: handles, recent, metrics, policy, draining, stage });
         let (threads, tasks) = (Vec::new(), Vec::new());
-        let mut gateway = Self { addresses: bound.addresses, shared, threads, tasks, tcp: Some(tcp), companion };
+        let addresses = bound.addresses;
+        let config = Arc::new(config);
+        let mut gateway = Self { addresses, shared, threads, tasks, tcp: Some(tcp), companion, config, certificates };
         // From here on there is something that a failure has to end.
         match gateway.run(&parts, bound.udp, inboxes, [bound.http, bound.admin]) {
             Ok(()) => Ok(gateway),
@@ -161,8 +174,8 @@ impl Gateway {
         let webhooks = webhook_router(config, parts.companion.as_ref(), metrics)?;
         let operations = admin::router(self.shared.clone(), metrics.clone(), Access::new(&config.admin));
         self.tasks = keepalive::spawn(&parts.policy, &from_host(&parts.locals), &self.shared.shards, metrics);
-        self.tasks.push(serve(admin, operations));
-        self.tasks.push(serve(http, webhooks));
+        self.tasks.push(serve(admin, None, operations));
+        self.tasks.push(serve(http, self.certificates.http(), webhooks));
         Ok(())
     }
 }
@@ -183,7 +196,7 @@ fn shard_count(config: &Config) -> usize {
 async fn bind(config: &Config, count: usize) -> Result<Bound, StartError> {
     let mut sip = Vec::new();
     let mut per_shard: Vec<Vec<std::net::UdpSocket>> = (0..count).map(|_| Vec::new()).collect();
-    let mut tcp = Vec::new();
+    let mut streams = Vec::new();
     for listen in &config.sip.listen {
         let mut address = listen.address;
         match listen.protocol {
@@ -198,11 +211,12 @@ async fn bind(config: &Config, count: usize) -> Result<Bound, StartError> {
                 }
                 sip.push((Protocol::Udp, address));
             }
-            ListenProtocol::Tcp => {
-                let listener =
-                    tcp::bind(address).map_err(|error| StartError::Listen { what: "tcp", address, error })?;
-                sip.push((Protocol::Tcp, local_of("tcp", address, &listener)?));
-                tcp.push(listener);
+            ListenProtocol::Tcp | ListenProtocol::Tls => {
+                let protocol = if listen.protocol == ListenProtocol::Tls { Protocol::Tls } else { Protocol::Tcp };
+                let what = protocol.as_str();
+                let socket = tcp::bind(address).map_err(|error| StartError::Listen { what, address, error })?;
+                sip.push((protocol, local_of(what, address, &socket)?));
+                streams.push(tcp::Listener { protocol, socket });
             }
         }
     }
@@ -213,7 +227,7 @@ async fn bind(config: &Config, count: usize) -> Result<Bound, StartError> {
         http: local_of("[http]", config.http.listen, &http)?,
         admin: local_of("[admin]", config.admin.listen, &admin)?,
     };
-    Ok(Bound { udp: per_shard, tcp, http, admin, addresses })
+    Ok(Bound { udp: per_shard, streams, http, admin, addresses })
 }
 
 async fn listen_tcp(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -224,13 +238,28 @@ fn local_of(what: &'static str, address: SocketAddr, listener: &TcpListener) -> 
     listener.local_addr().map_err(|error| StartError::Listen { what, address, error })
 }
 
+fn resolver(config: &Config, bound: &Addresses) -> Result<Resolver, StartError> {
+    let servers: Vec<NameServer> = config
+        .sip
+        .resolver
+        .iter()
+        .map(|server| match server.protocol {
+            ListenProtocol::Udp => NameServer::Udp(server.address),
+            ListenProtocol::Tcp | ListenProtocol::Tls => NameServer::Tcp(server.address),
+        })
+        .collect();
+    let source = dns::source(&servers).map_err(StartError::NameServers)?;
+    let abilities = Abilities::of(&bound.sip, config.sip.avoid_failed.get());
+    Ok(Resolver::new(abilities, source, clock::now, Entropy::from_system()))
+}
+
 /// Addresses of the trunk peers that are given by name; a name that does not resolve matches nothing and is reported.
 async fn resolve_peers(config: &Config, resolver: &Resolver) -> HashMap<String, Vec<IpAddr>> {
     let mut resolved = HashMap::new();
     for name in crate::trunk::Table::names(config) {
-        match resolver.resolve(&name, None, Protocol::Udp).await {
+        match resolver.addresses(&name).await {
             Ok(addresses) => {
-                resolved.insert(name, addresses.iter().map(SocketAddr::ip).collect());
+                resolved.insert(name, addresses);
             }
             Err(error) => tracing::warn!(%name, %error, "a trunk peer does not resolve: its calls will be refused"),
         }
@@ -248,8 +277,8 @@ async fn media_address(config: &Config, bound: &Addresses, resolver: &Resolver) 
     if let Ok(address) = host.parse() {
         return Ok(address);
     }
-    let resolved = resolver.resolve(host, None, Protocol::Udp).await;
-    let first = resolved.ok().and_then(|addresses| addresses.first().map(SocketAddr::ip));
+    let resolved = resolver.addresses(host).await;
+    let first = resolved.ok().and_then(|addresses| addresses.first().copied());
     first.ok_or_else(|| StartError::MediaAddress(host.to_owned()))
 }
 
@@ -305,9 +334,14 @@ fn start_companion(
     spawned.map(Some).map_err(|error| StartError::Client(error.to_string()))
 }
 
-fn start_tcp(listeners: Vec<TcpListener>, router: &Router, policy: &Arc<Policy>, metrics: &Metrics) -> HubHandle {
+fn start_streams(
+    listeners: Vec<tcp::Listener>,
+    security: tcp::Security,
+    router: &Router,
+    (policy, metrics): (&Arc<Policy>, &Metrics),
+) -> HubHandle {
     let (router, guarding, counting) = (router.clone(), policy.clone(), metrics.clone());
-    let settings = tcp::Settings { gate: Some(gate(policy, metrics)), ..tcp::Settings::default() };
+    let settings = tcp::Settings { security, gate: Some(gate(policy, metrics)), ..tcp::Settings::default() };
     Hub::spawn_with(
         settings,
         listeners,
@@ -320,8 +354,16 @@ fn start_tcp(listeners: Vec<TcpListener>, router: &Router, policy: &Arc<Policy>,
                 // A frame that has no start line belongs to no call: there is nobody to answer.
                 router.deliver_surely(source, Message::parse(bytes).ok()?)
             }
-            TcpInput::SendFailed(transaction) => {
-                router.send_failed(transaction);
+            TcpInput::SendFailed { transaction, why } => {
+                router.send_failed(transaction, why);
+                None
+            }
+            TcpInput::Handshake { by, result } => {
+                let direction = match by {
+                    tcp::Initiator::Peer => Direction::In,
+                    tcp::Initiator::Gateway => Direction::Out,
+                };
+                counting.tls_handshake(direction, result);
                 None
             }
             TcpInput::TurnedAway => {
@@ -421,6 +463,7 @@ pub async fn stage(config: Config) -> Result<Stage, StartError> {
         let protocol = match listen.protocol {
             ListenProtocol::Udp => Protocol::Udp,
             ListenProtocol::Tcp => Protocol::Tcp,
+            ListenProtocol::Tls => Protocol::Tls,
         };
         (protocol, listen.address)
     };
@@ -429,8 +472,7 @@ pub async fn stage(config: Config) -> Result<Stage, StartError> {
         http: config.http.listen,
         admin: config.admin.listen,
     };
-    let families = Families::of(addresses.sip.iter().map(|(_, address)| address.ip()));
-    let resolver = Resolver::system(families);
+    let resolver = resolver(&config, &addresses)?;
     let resolved = resolve_peers(&config, &resolver).await;
     let media_address = media_address(&config, &addresses, &resolver).await?;
     let (shard, sip) = shard_settings(&config, &locals(&config, &addresses), media_address, 0);
@@ -441,6 +483,10 @@ pub async fn stage(config: Config) -> Result<Stage, StartError> {
 fn shard_builder(parts: &Parts, number: u8, workers: Vec<WorkerHandle>) -> impl FnOnce() -> Shard + Send + 'static {
     let config = &parts.policy.config;
     let (settings, sip) = shard_settings(config, &parts.locals, parts.media_address, number);
+    let reach = Reach {
+        datagram: Some(usize::from(config.sip.max_datagram)).filter(|limit| *limit > 0),
+        next_after: config.sip.failover_after.get(),
+    };
     let ports = share_of(config.media.ports.first, config.media.ports.last, number, parts.count);
     let bind = config.media.bind.unwrap_or(match parts.media_address {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -450,7 +496,9 @@ fn shard_builder(parts: &Parts, number: u8, workers: Vec<WorkerHandle>) -> impl 
     let (policy, metrics) = (parts.policy.clone(), parts.metrics.clone());
     move || {
         let plane = Box::new(SocketPlane::new(bind, ports, rest, workers, clock::now));
-        Shard::new(settings, sip, policy, plane, metrics, Entropy::from_system())
+        let mut shard = Shard::new(settings, sip, policy, plane, metrics, Entropy::from_system());
+        shard.set_reach(reach);
+        shard
     }
 }
 
@@ -488,8 +536,8 @@ fn webhook_router(
     }))
 }
 
-fn serve(listener: TcpListener, router: axum::Router) -> JoinHandle<()> {
-    tokio::spawn(serve::serve(listener, router, serve::HEAD_PATIENCE))
+fn serve(listener: TcpListener, tls: Option<Server>, router: axum::Router) -> JoinHandle<()> {
+    tokio::spawn(serve::serve_by(listener, tls, router, serve::HEAD_PATIENCE))
 }
 
 #[cfg(test)]

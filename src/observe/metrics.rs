@@ -1,6 +1,7 @@
 //! The metrics, by the names that dashboards rely on. One registry behind typed methods, so that a label can only hold
 //! a configured name or a word of this program, never a number, a Call-ID or an address.
 
+mod certificates;
 mod shards;
 mod words;
 
@@ -8,6 +9,7 @@ pub use shards::{Load, ShardGauges};
 pub use words::{CallResult, Direction, Leg, MessageKind, Reach};
 
 use crate::record::CallRecord;
+use certificates::Certificates;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -16,7 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The label of a call that matched no trunk or reached no target.
 pub const NONE: &str = "none";
@@ -47,6 +49,8 @@ struct Inner {
     refused: Family<ReasonLabels, Counter>,
     dropped: Counter,
     target_up: Family<TargetLabels, Gauge>,
+    handshakes: Family<HandshakeLabels, Counter>,
+    certificates: Certificates,
     trunk_up: Family<TrunkLabels, Gauge>,
     /// By leg, then direction: the paths per packet and per message reach a counter by index, without hash or lock.
     rtp: [[Counter; 2]; 2],
@@ -71,6 +75,12 @@ struct PairLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TargetLabels {
     target: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HandshakeLabels {
+    direction: &'static str,
+    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -209,6 +219,16 @@ impl Metrics {
         self.0.target_up.get_or_create(&TargetLabels { target: target.to_owned() }).set(reach.gauge());
     }
 
+    /// A TLS handshake of SIP is over: `ok`, or a word for why not.
+    pub fn tls_handshake(&self, direction: Direction, result: &'static str) {
+        self.0.handshakes.get_or_create(&HandshakeLabels { direction: direction.as_str(), result }).inc();
+    }
+
+    /// The certificate for this use (`sip`, `http`) ends then.
+    pub fn certificate_ends(&self, purpose: &'static str, end: SystemTime) {
+        self.0.certificates.set(purpose, end);
+    }
+
     /// The same of a trunk.
     pub fn trunk_reach(&self, trunk: &str, reach: Reach) {
         self.0.trunk_up.get_or_create(&TrunkLabels { trunk: trunk.to_owned() }).set(reach.gauge());
@@ -258,6 +278,8 @@ impl Inner {
             refused: Family::default(),
             dropped: Counter::default(),
             target_up: Family::default(),
+            handshakes: Family::default(),
+            certificates: Certificates::default(),
             trunk_up: Family::default(),
             rtp: rtp_cells,
             sip: sip_cells,
@@ -277,6 +299,8 @@ impl Inner {
         registry.register("sip_dropped", "SIP datagrams dropped for overload", self.dropped.clone());
         registry.register("target_up", "Whether the target is up, by OPTIONS and calls", self.target_up.clone());
         registry.register("trunk_up", "Whether the trunk is up, by OPTIONS and calls", self.trunk_up.clone());
+        registry.register("tls_handshakes", "TLS handshakes of SIP, by what became of them", self.handshakes.clone());
+        registry.register_collector(Box::new(self.certificates.clone()));
         registry.register_collector(Box::new(self.shards.clone()));
     }
 }

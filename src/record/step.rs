@@ -51,6 +51,11 @@ pub enum Step {
         #[serde(skip_serializing_if = "Option::is_none")]
         failed: Option<String>,
     },
+    /// Where the INVITE goes: what a name came to, why a stream is taken, why the next address is tried.
+    Hop {
+        /// In words.
+        note: String,
+    },
     /// A header was put on the INVITE to the target.
     Header {
         /// Its name.

@@ -8,8 +8,10 @@ use crate::config::target::{Redirect, TargetKind, Transfer};
 use crate::identity::headers::{PassList, Recipe};
 use crate::identity::template::{Template, TemplateError};
 use crate::sip::Hop;
+use crate::sip::endpoint::aim::Path;
 use crate::trunk::admission::Admission;
 use crate::trunk::health::Health;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// One target.
@@ -27,6 +29,10 @@ pub struct Target {
     pub proxied: bool,
     /// How the headers of its INVITEs are made.
     pub recipe: Recipe,
+    /// How it is reached in signalling, where that is not the usual way.
+    pub path: Path,
+    /// The address that it sends media to, if not the usual one.
+    pub media_address: Option<IpAddr>,
     /// Codecs it takes, in order; `None` for all.
     pub codecs: Option<Vec<String>>,
     /// What is done when it asks for a transfer.
@@ -88,6 +94,8 @@ impl Target {
                 limit: target.effective_header_limit().and_then(|limit| usize::try_from(limit).ok()),
                 privacy: target.privacy,
             },
+            path: target.path(),
+            media_address: target.media_address(),
             codecs: target.effective_codecs(),
             transfer: target.transfer,
             redirect: target.redirect,

@@ -1,6 +1,7 @@
 //! The user-agent core: messages and timers in, messages and events out. It owns the transactions, the dialogs and
 //! their timers, so that the layer above sees legs and what happened to them, never a retransmission.
 
+pub mod aim;
 mod arena;
 mod asking;
 mod callee;
@@ -231,6 +232,14 @@ pub enum Event {
         /// The response, if one came.
         response: Option<Message>,
     },
+    /// Something about the way of our INVITE that is worth knowing: which address a name came to, and why another one is
+    /// tried.
+    Noted {
+        /// The leg.
+        leg: LegId,
+        /// In words.
+        note: String,
+    },
     /// The dialog of the leg is gone and nothing more can happen to the call; the last event with this id. It is the
     /// only event after a `cancel` that lost against a 2xx (which was ACKed and BYEd inside).
     Closed {
@@ -293,7 +302,10 @@ pub struct Endpoint {
     leg_index: Index<u64>,
     /// Dialogs of all legs, early ones included: counted here, as the gauges ask after every message.
     dialogs: usize,
+    reach: aim::Reach,
+    datagram_only: aim::DatagramOnly,
     transmits: VecDeque<Transmit>,
+    errands: VecDeque<aim::Errand>,
     events: VecDeque<Event>,
 }
 
@@ -318,7 +330,10 @@ impl Endpoint {
             legs: Arena::new(shard),
             leg_index: Index::default(),
             dialogs: 0,
+            reach: aim::Reach::default(),
+            datagram_only: aim::DatagramOnly::default(),
             transmits: VecDeque::new(),
+            errands: VecDeque::new(),
             events: VecDeque::new(),
         }
     }

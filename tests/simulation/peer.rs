@@ -233,6 +233,7 @@ impl Peer {
             | Event::Unanswered { .. }
             | Event::Cancelled { .. }
             | Event::Replied { .. }
+            | Event::Noted { .. }
             | Event::HungUp { .. } => {}
         }
     }

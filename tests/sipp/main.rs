@@ -106,6 +106,10 @@ scenarios! {
     allowed_headers_pass_and_no_others
     headers_beyond_the_limit_give_way_in_order
     an_identity_with_unescaped_quotes_counts
+    a_target_where_nobody_listens_is_noticed_at_once
+    a_large_invite_goes_by_tcp
+    a_large_invite_comes_by_udp_where_there_is_no_tcp
+    a_contact_behind_nat_is_not_followed
     options_are_refused_when_every_target_is_down
     a_target_that_is_down_is_passed_over
     a_target_that_is_back_is_called_again
@@ -163,7 +167,7 @@ fn play(name: &str) {
 }
 
 fn cloud_part(scenario: &Scenario, human_port: Option<u16>) -> Option<Part> {
-    let name = scenario.cloud.as_deref().filter(|name| *name != "silent")?;
+    let name = scenario.cloud.as_deref().filter(|name| !matches!(*name, "silent" | "nobody"))?;
     Some(Part::cloud(scenario, name, human_port))
 }
 

@@ -5,6 +5,7 @@ mod edges;
 mod guard;
 mod peers;
 mod policy;
+mod tls;
 
 use super::Config;
 use super::document::{Document, Place};
@@ -20,6 +21,7 @@ pub(super) fn check(
 ) -> (Vec<Problem>, Vec<Problem>) {
     let mut check = Check { config, document, surroundings, problems: vec![], warnings: vec![] };
     check.sip();
+    check.tls();
     check.media();
     check.http_and_admin();
     check.numbers();

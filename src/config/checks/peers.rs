@@ -92,6 +92,9 @@ impl<'c> Check<'c> {
             self.wrong(&place.key("address"), message, "write a SIP URI, for example \"sip:192.0.2.10:5060\"");
         }
         self.causes(&place.key("causes"), &trunk.causes);
+        if let Some(advertise) = &trunk.advertise {
+            self.advertise(&place.key("advertise"), &format!("trunk `{name}`"), advertise);
+        }
         if let Some(country) = &trunk.country {
             self.country(&place.key("country"), country);
         }
@@ -240,6 +243,9 @@ impl<'c> Check<'c> {
                 let message = format!("`{key}` of target `{name}`: {}", problem.message);
                 self.wrong(&place.key(key), message, "write a SIP URI, for example \"sip:user@sip.example.com\"");
             }
+        }
+        if let Some(advertise) = &target.advertise {
+            self.advertise(&place.key("advertise"), &format!("target `{name}`"), advertise);
         }
         for (header, template) in target.headers.iter().flatten() {
             let place = place.key("headers").key(header);

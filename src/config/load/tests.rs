@@ -112,7 +112,7 @@ fn a_mistyped_key_is_named_with_its_place_and_the_key_that_was_meant() {
 #[test]
 fn every_problem_of_every_section_is_told_in_the_order_of_the_lines() {
     let text = r#"[sip]
-listen = ["udp:0.0.0.0:5060", "udp:nowhere", "tls:0.0.0.0:5061"]
+listen = ["udp:0.0.0.0:5060", "udp:nowhere", "tls:0.0.0.0"]
 t1 = 500
 t2 = "4 sec"
 [media]
@@ -139,8 +139,8 @@ path = "x"
     assert_eq!(
         problems(text),
         [
-            r#"trunkline.toml:2:31: `listen` of [sip]: `udp:nowhere` is no listener; write udp:ADDR:PORT or tcp:ADDR:PORT, for example "udp:0.0.0.0:5060""#,
-            "trunkline.toml:2:46: `listen` of [sip]: a tls listener is not in this version; use udp or tcp",
+            r#"trunkline.toml:2:31: `listen` of [sip]: `udp:nowhere` is no listener; write udp:ADDR:PORT, tcp:ADDR:PORT or tls:ADDR:PORT, for example "udp:0.0.0.0:5060""#,
+            "trunkline.toml:2:46: `listen` of [sip]: `tls:0.0.0.0` is no listener; write udp:ADDR:PORT, tcp:ADDR:PORT or tls:ADDR:PORT, for example \"udp:0.0.0.0:5060\"",
             "trunkline.toml:3:6: `t1` of [sip]: invalid type: integer `500`; write a string in quotes",
             r#"trunkline.toml:4:6: `t2` of [sip]: `4 sec` is no duration; write a whole number and ms, s, m or h, for example "30s""#,
             "trunkline.toml:6:9: `ports` of [media]: `30000-20000` has no room for a call; a call takes four ports, so name at least four",
@@ -169,7 +169,6 @@ fn a_mistyped_required_key_is_one_problem_and_not_two() {
 #[test]
 fn keys_of_later_versions_are_refused_by_name() {
     for (more, key) in [
-        ("[http]\ntls = { certificate = \"a\" }\n", "tls"),
         ("[observe]\nhep = \"x\"\n", "hep"),
         ("[signalwire]\nspace = \"x\"\n", "signalwire"),
         ("[[route]]\ntargets = [\"bot\"]\ntarget = \"bot\"\n", "target"),
@@ -339,8 +338,8 @@ fn values_are_checked_for_what_they_are_used_for() {
         ("[guard]\nscanners = [\"a\"]\n", "`a` in `scanners` is part of many names"),
         ("[guard]\nban_time = \"0s\"\n", "`ban_time` is zero"),
         (
-            "[[target]]\nname = \"x\"\nkind = \"sip\"\nuri = \"sips:a@192.0.2.1\"\n",
-            "`uri` of target `x`: TLS is not in this version",
+            "[[target]]\nname = \"x\"\nkind = \"sip\"\nuri = \"sip:a@192.0.2.1;transport=sctp\"\n",
+            "`uri` of target `x`: transport is not udp, tcp or tls",
         ),
         (
             "[[target]]\nname = \"x\"\nkind = \"sip\"\nuri = \"a@b\"\noutbound_proxy = \"sip:\"\n",

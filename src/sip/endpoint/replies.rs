@@ -38,9 +38,13 @@ impl Endpoint {
         let Some(entry) = self.clients.get_mut(id) else { return };
         let class = Class::of(status.get());
         pin(&mut entry.hop, &source);
+        entry.heard = true;
         match &mut entry.machine {
             ClientMachine::Invite(machine) if method == Method::Invite => {
                 let step = machine.response(class);
+                if entry.purpose == Purpose::Forsaken && class == Class::Provisional {
+                    self.send_cancel(now, id);
+                }
                 self.invite_step(now, id, step, Some((source, message)));
             }
             ClientMachine::Invite(_) => {}
@@ -69,6 +73,7 @@ impl Endpoint {
     pub(super) fn invite_step(&mut self, now: Instant, id: u64, step: InviteStep, input: Option<(Source, Message)>) {
         let Some(entry) = self.clients.get(id) else { return };
         let purpose = entry.purpose;
+        let spare = self.spare_invite(now, id, step.report, input.as_ref().map(|(_, message)| message));
         match step.send {
             Some(Send::Request) => self.repeat_request(id),
             Some(Send::Ack) => self.acknowledge_failure(id, input.as_ref().map(|(_, message)| message)),
@@ -78,6 +83,9 @@ impl Endpoint {
             self.close_client(now, id);
         } else {
             self.arm(now, Owner::Client(id), step.repeat, step.limit);
+        }
+        if let Some(spare) = spare {
+            return self.retry(now, spare, id, why_of(step.report));
         }
         match (step.report, input) {
             (Some(Report::Provisional), Some((source, response))) => {
@@ -92,8 +100,9 @@ impl Endpoint {
     }
 
     pub(super) fn other_step(&mut self, now: Instant, id: u64, step: OtherStep, input: Option<Message>) {
+        let spare = self.spare_other(now, id, step.report);
         let Some(entry) = self.clients.get_mut(id) else { return };
-        let purpose = entry.purpose;
+        let (purpose, name) = (entry.purpose, entry.name);
         if step.report == Some(client::Report::Final) {
             entry.request = Bytes::new();
         }
@@ -105,19 +114,25 @@ impl Endpoint {
         } else {
             self.arm(now, Owner::Client(id), step.repeat, step.limit);
         }
+        if let Some(spare) = spare {
+            return self.retry(now, spare, id, "no answer");
+        }
         match (purpose, step.report) {
             (_, None | Some(client::Report::Provisional)) => {}
             // §15.1.1: whatever came of the BYE, the session is over.
             (Purpose::Bye(leg), Some(_)) => self.end_leg(now, leg),
-            (Purpose::Question(leg), Some(report)) => self.replied(id, leg, report, input),
+            (Purpose::Question(leg), Some(report)) => self.replied(name, leg, report, input),
             _ => {}
         }
     }
 
     fn repeat_request(&mut self, id: u64) {
         let Some(entry) = self.clients.get(id) else { return };
-        let (hop, request) = (entry.hop.clone(), entry.request.clone());
-        self.send(hop, request, Some(id));
+        let (hop, from, request) = (entry.hop.clone(), entry.from, entry.request.clone());
+        // While its name is asked for, there is nowhere to send it again.
+        if hop.address.socket().is_some() {
+            self.send(hop, from, request, Some(id));
+        }
     }
 
     /// §17.1.1.3: the ACK to a failure goes the way of the INVITE, each time the failure comes.
@@ -130,8 +145,8 @@ impl Endpoint {
             entry.request = Bytes::new();
         }
         if let Some(ack) = entry.ack.clone() {
-            let hop = entry.hop.clone();
-            self.send(hop, ack, None);
+            let (hop, from) = (entry.hop.clone(), entry.from);
+            self.send(hop, from, ack, None);
         }
     }
 
@@ -155,8 +170,8 @@ impl Endpoint {
         let Some(entry) = self.clients.get(id) else { return };
         if let Some(answer) = entry.answers.iter().find(|answer| answer.tag.as_deref() == response.to_tag()) {
             // The ACK was lost, or is still with the layer above.
-            if let Some((hop, ack)) = answer.ack.clone() {
-                self.send(hop, ack, None);
+            if let Some(ack) = answer.ack.clone() {
+                self.send(ack.hop, ack.from, ack.payload, None);
             }
             return;
         }
@@ -166,6 +181,8 @@ impl Endpoint {
         match purpose {
             Purpose::Invite(leg) => self.answered(now, id, leg, source, response),
             Purpose::Reinvite(leg) => self.reinvite_answered(id, leg, source, response),
+            // Too late: another address has the call.
+            Purpose::Forsaken => self.decline(now, id, source, &response),
             Purpose::Bye(_) | Purpose::Question(_) | Purpose::Nobody => {}
         }
     }
@@ -237,7 +254,7 @@ impl Endpoint {
                 let status = response.status().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
                 self.reinvite_refused(leg, status, Some(response));
             }
-            Purpose::Bye(_) | Purpose::Question(_) | Purpose::Nobody => {}
+            Purpose::Bye(_) | Purpose::Question(_) | Purpose::Forsaken | Purpose::Nobody => {}
         }
     }
 
@@ -257,7 +274,7 @@ impl Endpoint {
                 };
                 self.reinvite_refused(leg, status, None);
             }
-            Purpose::Bye(_) | Purpose::Question(_) | Purpose::Nobody => {}
+            Purpose::Bye(_) | Purpose::Question(_) | Purpose::Forsaken | Purpose::Nobody => {}
         }
     }
 
@@ -270,6 +287,15 @@ impl Endpoint {
     }
 }
 
+/// Why the next address is tried, in words.
+const fn why_of(report: Option<Report>) -> &'static str {
+    match report {
+        Some(Report::Timeout) => "no answer",
+        Some(Report::Failure) => "503",
+        _ => "cannot be reached",
+    }
+}
+
 /// RFC 3263 §4: CANCEL, and the ACK to a failure, must reach the very server that the request reached. A name could be
 /// resolved to another one next time, so whoever answered is the one.
 fn pin(hop: &mut Hop, source: &Source) {
@@ -278,7 +304,7 @@ fn pin(hop: &mut Hop, source: &Source) {
     }
     if source.connection.is_some() {
         hop.connection = source.connection;
-    } else if matches!(hop.address, HopAddress::Name { .. }) {
+    } else if hop.address.socket().is_none() {
         hop.address = HopAddress::Socket(source.peer);
     }
 }

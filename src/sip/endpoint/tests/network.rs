@@ -108,7 +108,7 @@ impl Side {
 
     fn concerned(&self, event: &Event) -> bool {
         match event {
-            Event::Closed { .. } | Event::OutOfDialog { .. } => true,
+            Event::Closed { .. } | Event::OutOfDialog { .. } | Event::Noted { .. } => true,
             Event::Replied { leg, .. } => leg.is_none_or(|leg| self.open.contains(&leg)),
             Event::Requested { leg, .. }
             | Event::Invited { leg, .. }
