@@ -8,6 +8,7 @@ pub mod ports;
 pub mod relay;
 pub mod silence;
 pub mod socket;
+pub mod tone;
 pub mod worker;
 
 use std::net::{IpAddr, SocketAddr};
