@@ -45,6 +45,10 @@ pub enum Happened {
     ReinviteRefused,
     /// The peer's answer to our change says that its dialog is gone (408, 481).
     DialogLost,
+    /// Nobody refreshed the session in time.
+    SessionExpired,
+    /// A reliable provisional response was never acknowledged.
+    Unpracked,
 }
 
 /// What follows.
@@ -86,6 +90,10 @@ pub enum Command {
     EndUnacknowledged,
     /// End the call: this side lost its dialog.
     EndDialogLost,
+    /// End the call: this side's session expired.
+    EndExpired,
+    /// End the call: the PRACK never came.
+    EndUnpracked,
     /// Acknowledge a 2xx that nobody waits for, so that it is not retransmitted.
     AcknowledgeOnly,
     /// The ACK to a change arrived: the exchange is over.
@@ -128,6 +136,10 @@ pub const fn react(state: State, side: Side, happened: Happened) -> &'static [Co
         (S::Answering | S::Up | S::Diverting, _, H::Unacknowledged) => &[C::EndUnacknowledged],
         (S::Answering | S::Up | S::Diverting, _, H::HungUp) => &[C::EndHungUp],
         (S::Answering | S::Up | S::Diverting, _, H::DialogLost) => &[C::EndDialogLost],
+        (S::Answering | S::Up | S::Diverting, _, H::SessionExpired) => &[C::EndExpired],
+        // An answer may be promised already, and wait for the PRACK: then the PBX has none yet.
+        (S::Calling | S::Answering | S::Diverting, A, H::Unpracked) => &[C::EndUnpracked],
+        (S::Answering | S::Diverting, A, H::Cancelled) => &[C::EndCancelled],
         (S::Calling | S::Answering | S::Diverting | S::Ending, _, H::Reinvited) => &[C::RefuseGlare],
         // A 2xx to an INVITE that no longer matters still wants its ACK (RFC 3261 §13.2.2.4).
         (_, _, H::ReinviteAnswered) | (S::Answering | S::Up | S::Ending, _, H::Answered) => &[C::AcknowledgeOnly],
@@ -141,7 +153,7 @@ mod tests {
     use crate::media::Side::{A, B};
 
     const STATES: [S; 5] = [S::Calling, S::Answering, S::Up, S::Diverting, S::Ending];
-    const EVENTS: [H; 12] = [
+    const EVENTS: [H; 14] = [
         H::Progress,
         H::Answered,
         H::Refused,
@@ -154,6 +166,8 @@ mod tests {
         H::ReinviteAnswered,
         H::ReinviteRefused,
         H::DialogLost,
+        H::SessionExpired,
+        H::Unpracked,
     ];
 
     #[test]
@@ -172,6 +186,13 @@ mod tests {
             (S::Answering, A, H::Unacknowledged, &[C::EndUnacknowledged]),
             (S::Answering, A, H::HungUp, &[C::EndHungUp]),
             (S::Answering, B, H::HungUp, &[C::EndHungUp]),
+            (S::Calling, A, H::Unpracked, &[C::EndUnpracked]),
+            (S::Answering, A, H::Unpracked, &[C::EndUnpracked]),
+            (S::Answering, A, H::Cancelled, &[C::EndCancelled]),
+            (S::Diverting, A, H::Cancelled, &[C::EndCancelled]),
+            (S::Up, A, H::SessionExpired, &[C::EndExpired]),
+            (S::Up, B, H::SessionExpired, &[C::EndExpired]),
+            (S::Diverting, A, H::SessionExpired, &[C::EndExpired]),
             (S::Answering, A, H::Reinvited, &[C::RefuseGlare]),
             (S::Answering, B, H::Reinvited, &[C::KeepReinvite]),
             (S::Answering, B, H::Cancelled, &[C::WithdrawChange]),

@@ -47,6 +47,11 @@ impl Call {
                 let cause = if side == Side::A { Cause::PbxLostDialog } else { Cause::CloudLostDialog };
                 self.end(desk, now, Termination::new(cause), EndedBy::Side(side));
             }
+            Command::EndExpired => {
+                let cause = if side == Side::A { Cause::SessionExpiredPbx } else { Cause::SessionExpiredCloud };
+                self.end(desk, now, Termination::new(cause), EndedBy::Gateway);
+            }
+            Command::EndUnpracked => self.end(desk, now, Termination::new(Cause::NoPrack), EndedBy::Gateway),
             Command::AcknowledgeOnly => self.acknowledge(desk, now, side),
             Command::FinishExchange => self.finish_exchange(desk, now, side, message),
         }

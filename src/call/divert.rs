@@ -7,6 +7,7 @@ use super::leg::Phase;
 use super::setup::Outgoing;
 use super::state::{Attempt, Call, Hold};
 use super::teardown::EndedBy;
+use super::terms;
 use crate::config::route::{Fallback, TrunkFallback};
 use crate::error::{Cause, Termination};
 use crate::media::{RelayCommand, Side};
@@ -112,6 +113,7 @@ impl Call {
             formats,
             ring: to.ring_timeout.get(),
             to_lane: Lane::Pbx,
+            terms: terms::of_fallback(&trunk.config),
         };
         self.send_invite(desk, now, outgoing);
     }

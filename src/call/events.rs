@@ -44,6 +44,8 @@ pub(super) fn notice(event: Event) -> Option<(LegId, Notice)> {
             let happened = if lost { Happened::DialogLost } else { Happened::ReinviteRefused };
             Some((leg, Notice { happened, message: response, status: status.get() }))
         }
+        Event::SessionExpired { leg } => without(leg, Happened::SessionExpired, 408),
+        Event::Unpracked { leg } => without(leg, Happened::Unpracked, 504),
         Event::Acknowledged { leg, request } => with(leg, Happened::Acknowledged, request),
         Event::Unacknowledged { leg } => without(leg, Happened::Unacknowledged, 408),
         Event::Cancelled { leg, request } => with(leg, Happened::Cancelled, request),
@@ -52,6 +54,8 @@ pub(super) fn notice(event: Event) -> Option<(LegId, Notice)> {
         | Event::OutOfDialog { .. }
         | Event::Requested { .. }
         | Event::Replied { .. }
+        | Event::Refreshed { .. }
+        | Event::RefreshDue { .. }
         | Event::Closed { .. } => None,
     }
 }
@@ -116,6 +120,8 @@ impl Call {
             (Happened::Reinvited, _) => "re-INVITE".to_owned(),
             (Happened::Unanswered, _) => "no response".to_owned(),
             (Happened::Unacknowledged, _) => "no ACK".to_owned(),
+            (Happened::Unpracked, _) => "no PRACK".to_owned(),
+            (Happened::SessionExpired, _) => "session expired".to_owned(),
             _ => "failure".to_owned(),
         };
         self.journal.moment(now, lane, Lane::Trunkline, what, None);

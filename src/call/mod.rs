@@ -12,10 +12,12 @@ pub mod journal;
 pub mod leg;
 mod negotiation;
 pub mod policy;
+mod refresh;
 mod setup;
 pub mod shard;
 mod state;
 mod teardown;
+mod terms;
 
 pub use desk::{Answer, Output, ShardSettings};
 pub use policy::Policy;

@@ -7,14 +7,14 @@ use super::journal::Journal;
 use super::leg::{Leg, Phase};
 use super::negotiation::{self, Kind};
 use super::state::{Attempt, Call, Hold};
-use super::{Policy, teardown};
+use super::{Policy, teardown, terms};
 use crate::config::target::TargetKind;
 use crate::error::{Cause, Termination};
 use crate::identity::{self, template};
 use crate::media::Side;
 use crate::record::{CallFacts, CallId, Lane, Step};
 use crate::route::{Query, Route, Target};
-use crate::sip::endpoint::{Headers, Invite, LegId};
+use crate::sip::endpoint::{Headers, Invite, LegId, Terms};
 use crate::sip::uri::escape_user;
 use crate::sip::{Message, Source};
 use crate::trunk::{Trunk, admission};
@@ -42,6 +42,18 @@ struct Decided {
     offer: Option<sdp::Description>,
 }
 
+/// Why an arrival is refused, and the header fields that its status demands.
+struct Refused {
+    termination: Termination,
+    headers: Headers,
+}
+
+impl From<Termination> for Refused {
+    fn from(termination: Termination) -> Self {
+        Self { termination, headers: Headers::new() }
+    }
+}
+
 /// Decides about a new INVITE: a call that was placed, or a refusal that was sent.
 pub(super) fn admit(desk: &mut Desk, policy: &Arc<Policy>, key: usize, now: Instant, arrival: Arrival) -> Option<Call> {
     let call_id = CallId::new(desk.settings.shard, &desk.entropy.hex(24));
@@ -51,8 +63,8 @@ pub(super) fn admit(desk: &mut Desk, policy: &Arc<Policy>, key: usize, now: Inst
     journal.moment(now, Lane::Pbx, Lane::Trunkline, "INVITE", uri);
     match decide(desk, policy, now, &arrival, &mut journal) {
         Ok(decided) => place(desk, policy, key, now, arrival, decided, journal),
-        Err(termination) => {
-            teardown::refuse(desk, now, arrival.leg, journal, &termination);
+        Err(Refused { termination, headers }) => {
+            teardown::refuse(desk, now, arrival.leg, journal, &termination, headers);
             None
         }
     }
@@ -64,15 +76,21 @@ fn decide(
     now: Instant,
     arrival: &Arrival,
     journal: &mut Journal,
-) -> Result<Decided, Termination> {
+) -> Result<Decided, Refused> {
     let source = arrival.source.peer.ip().to_canonical();
     let Some(trunk) = policy.trunks.matching(source, journal.steps()) else {
-        return Err(Termination::with_detail(Cause::UnknownSource, source.to_string()));
+        return Err(Termination::with_detail(Cause::UnknownSource, source.to_string()).into());
     };
     journal.record_mut().trunk = Some(trunk.config.name.clone());
     if desk.settings.draining {
-        return Err(Termination::new(Cause::Draining));
+        return Err(Termination::new(Cause::Draining).into());
     }
+    desk.endpoint.agree(arrival.leg, terms::of_caller(&trunk.config)).map_err(|unfit| {
+        let termination = terms::termination(&unfit);
+        let gate = termination.cause.entry().code.to_owned();
+        journal.step(Step::Admission { gate, verdict: unfit.to_string() });
+        Refused { termination, headers: unfit.headers() }
+    })?;
     let slot = trunk.admission.admit(now).map_err(|refused| {
         let cause = match refused {
             admission::Refused::Calls => Cause::TrunkFull,
@@ -90,7 +108,7 @@ fn decide(
         request: &arrival.request,
     };
     let Some(route) = policy.routes.pick(&query, journal.steps()) else {
-        return Err(Termination::new(Cause::NoRoute));
+        return Err(Termination::new(Cause::NoRoute).into());
     };
     let offer = negotiation::description(&arrival.request, Cause::BadSdp)?;
     if let Some(offer) = &offer {
@@ -120,7 +138,7 @@ fn place(
         Err(exhausted) => {
             let termination = Termination::with_detail(Cause::NoMediaPort, exhausted.to_string());
             journal.step(Step::Admission { gate: "ports".to_owned(), verdict: exhausted.to_string() });
-            teardown::refuse(desk, now, arrival.leg, journal, &termination);
+            teardown::refuse(desk, now, arrival.leg, journal, &termination, Headers::new());
             return None;
         }
     };
@@ -129,7 +147,8 @@ fn place(
     a.signalling = Some(arrival.source.peer.ip().to_canonical());
     a.remote = decided.offer;
     let Some(first) = decided.route.targets.first().cloned() else {
-        teardown::refuse(desk, now, arrival.leg, journal, &Termination::new(Cause::NoRoute));
+        let no_route = Termination::new(Cause::NoRoute);
+        teardown::refuse(desk, now, arrival.leg, journal, &no_route, Headers::new());
         return None;
     };
     let hard = now + policy.config.sip.max_duration.get();
@@ -207,6 +226,7 @@ impl Call {
             formats,
             ring: self.route.ring_timeout,
             to_lane: Lane::CloudSip,
+            terms: terms::of_target(target),
         };
         self.target_slot = Some(slot);
         desk.metrics.call_started(&self.trunk.config.name, &target.name);
@@ -247,7 +267,7 @@ impl Call {
             body,
         };
         let uri = invite.request_uri.clone();
-        let id = desk.endpoint.invite(now, invite);
+        let id = desk.endpoint.invite_on(now, invite, &outgoing.terms);
         desk.legs.insert(id, self.key);
         if let Some(b) = self.b.as_mut() {
             b.id = id;
@@ -346,6 +366,7 @@ pub(super) struct Outgoing {
     pub formats: Vec<sdp::Format>,
     pub ring: std::time::Duration,
     pub to_lane: Lane,
+    pub terms: Terms,
 }
 
 /// The inside of a quoted string (RFC 3261 §25.1).

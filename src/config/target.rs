@@ -1,5 +1,6 @@
 //! `[[target]]`: a SIP address on the cloud side.
 
+use super::session::{Reliable, SessionTimer};
 use super::value::Later;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,6 +45,12 @@ pub struct Target {
     /// Not in this version.
     #[serde(default)]
     pub keepalive: Option<Later>,
+    /// Session timers (RFC 4028).
+    #[serde(default = "accept")]
+    pub session_timer: SessionTimer,
+    /// Reliable provisional responses (RFC 3262).
+    #[serde(default = "off")]
+    pub reliable: Reliable,
     /// Not in this version.
     #[serde(default)]
     pub peers: Option<Later>,
@@ -94,4 +101,12 @@ impl Target {
             (None, _) => None,
         }
     }
+}
+
+fn accept() -> SessionTimer {
+    SessionTimer::ACCEPT
+}
+
+fn off() -> Reliable {
+    Reliable::Off
 }

@@ -1,5 +1,6 @@
 //! `[[trunk]]`: a peer on the enterprise side.
 
+use super::session::{Answer, Reliable, SessionTimer};
 use super::value::{Later, Number, Pattern, Peer};
 use serde::{Deserialize, Serialize};
 
@@ -57,15 +58,15 @@ pub struct Trunk {
     /// Not in this version.
     #[serde(default)]
     pub dtmf: Option<Later>,
-    /// Not in this version.
+    /// Session timers (RFC 4028).
+    #[serde(default = "accept")]
+    pub session_timer: SessionTimer,
+    /// Reliable provisional responses (RFC 3262); default: `supported` towards callers, `off` for fallbacks.
     #[serde(default)]
-    pub session_timer: Option<Later>,
-    /// Not in this version.
+    pub reliable: Option<Reliable>,
+    /// When its calls are answered.
     #[serde(default)]
-    pub reliable: Option<Later>,
-    /// Not in this version.
-    #[serde(default)]
-    pub answer: Option<Later>,
+    pub answer: Answer,
 }
 
 /// A PBX family.
@@ -140,6 +141,10 @@ impl CalledSource {
     pub fn standard() -> Vec<Self> {
         vec![Self::RequestUri, Self::To]
     }
+}
+
+fn accept() -> SessionTimer {
+    SessionTimer::ACCEPT
 }
 
 fn yes() -> bool {

@@ -132,7 +132,7 @@ impl Plan {
         let mut start = 0;
         for (on, off) in self.cadence {
             let (on, off) = (samples(on, rate), samples(off, rate));
-            if position < start + on {
+            if (start..start + on).contains(&position) {
                 return (true, position == start);
             }
             start += on + off;
@@ -265,11 +265,11 @@ fn mu_law(sample: i16) -> u8 {
 fn a_law(sample: i16) -> u8 {
     let sign = if sample < 0 { 0 } else { 0x80 };
     let magnitude = if sample < 0 { !i32::from(sample) } else { i32::from(sample) } >> 4;
-    let code = if magnitude < 32 {
-        magnitude >> 1
+    let code = if magnitude < 16 {
+        magnitude
     } else {
-        let exponent = 27 - magnitude.leading_zeros();
-        (exponent as i32) << 4 | (magnitude >> exponent) & 0x0f
+        let exponent = 28 - magnitude.leading_zeros();
+        (exponent as i32) << 4 | (magnitude >> (exponent - 1)) & 0x0f
     };
     (sign | code as u8) ^ 0x55
 }

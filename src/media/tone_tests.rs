@@ -74,7 +74,8 @@ fn no_country_stands_in_two_rows_and_no_cadence_is_empty() {
 
 #[test]
 fn packets_are_rtp_of_20_ms_with_numbers_that_run_on_over_their_ends() {
-    for (coding, payload, step) in [(Coding::Pcmu, 160, 160), (Coding::Pcma, 160, 160), (Coding::L16(16_000), 640, 320)] {
+    for (coding, payload, step) in [(Coding::Pcmu, 160, 160), (Coding::Pcma, 160, 160), (Coding::L16(16_000), 640, 320)]
+    {
         let mut tone = Tone::new(score("US", coding));
         let mut buffer = [0; LONGEST];
         let (mut sequences, mut timestamps, mut markers) = (vec![], vec![], vec![]);

@@ -3,6 +3,7 @@
 
 use super::address::{AddressError, TargetAddress};
 use crate::config;
+use crate::config::session::{Reliable, SessionTimer};
 use crate::config::target::TargetKind;
 use crate::identity::template::{Template, TemplateError};
 use crate::sip::Hop;
@@ -26,6 +27,10 @@ pub struct Target {
     pub uri_headers: Vec<(String, String)>,
     /// Codecs it takes, in order; `None` for all.
     pub codecs: Option<Vec<String>>,
+    /// Reliable provisional responses (RFC 3262).
+    pub reliable: Reliable,
+    /// Session timers (RFC 4028).
+    pub session_timer: SessionTimer,
     /// Its limits, shared by all shards and kept over a reload.
     pub admission: Arc<Admission>,
 }
@@ -69,6 +74,8 @@ impl Target {
             headers,
             uri_headers: address.uri_headers,
             codecs: target.effective_codecs(),
+            reliable: target.reliable,
+            session_timer: target.session_timer,
             admission,
         })
     }

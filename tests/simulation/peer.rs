@@ -184,7 +184,10 @@ impl Peer {
                 let _ = self.endpoint.acknowledge(now, leg, None);
             }
             Event::Acknowledged { leg, .. } => self.talk(now, leg),
-            Event::Unacknowledged { leg } => {
+            Event::RefreshDue { leg } => {
+                let _ = self.endpoint.refresh(now, leg, None);
+            }
+            Event::Unacknowledged { leg } | Event::SessionExpired { leg } => {
                 let _ = self.endpoint.bye(now, leg, Vec::new());
             }
             Event::Reinvited { leg, .. } => {
@@ -207,6 +210,8 @@ impl Peer {
             | Event::Unanswered { .. }
             | Event::Cancelled { .. }
             | Event::Replied { .. }
+            | Event::Refreshed { .. }
+            | Event::Unpracked { .. }
             | Event::HungUp { .. } => {}
         }
     }

@@ -5,7 +5,7 @@ use super::super::dialog::state::tagged;
 use super::super::header::via;
 use super::super::uri;
 use super::super::{HeaderName, Hop, HopAddress, LocalAddress, Message, Method, Protocol, Source, StatusCode, Writer};
-use super::{ALLOW, Body, Headers, Settings};
+use super::{ALLOW, Body, Headers, Settings, methods};
 
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
@@ -114,7 +114,9 @@ impl<'a> Reply<'a> {
             // RFC 3261 §8.2.6.1.
             writer.copy(request, HeaderName::Timestamp);
         }
-        if let Some(contact) = contact.filter(|_| forms_dialog) {
+        // RFC 3311 §5.1: an UPDATE moves the target of both ends.
+        let moves_target = method == Method::Update && self.status.is_success();
+        if let Some(contact) = contact.filter(|_| forms_dialog || moves_target) {
             writer.header("Contact", contact);
         }
         let is_options = method == Method::Options;
@@ -123,6 +125,7 @@ impl<'a> Reply<'a> {
         }
         if is_options && self.status.is_success() {
             writer.header("Accept", "application/sdp");
+            writer.header("Supported", methods::EXTENSIONS.join(", "));
         }
         writer.header("Server", &settings.user_agent);
         add(&mut writer, self.headers, self.body);
@@ -139,7 +142,7 @@ fn add(writer: &mut Writer, headers: &Headers, body: Option<&Body>) {
     }
 }
 
-fn via_of(settings: &Settings, hop: &Hop, branch: &str) -> String {
+pub(super) fn via_of(settings: &Settings, hop: &Hop, branch: &str) -> String {
     let transport = match hop.protocol {
         Protocol::Udp => "UDP",
         Protocol::Tcp => "TCP",

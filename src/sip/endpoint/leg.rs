@@ -1,10 +1,12 @@
 //! One leg: the dialogs that one INVITE made, and which INVITE, ACK or BYE is under way in them. Apart from the
 //! transactions, which it names by number and outlives.
 
-use super::super::dialog::{Dialog, OutOfOrder, Sequence};
+use super::super::dialog::{Dialog, OutOfOrder};
 use super::super::header::via::Via;
+use super::super::session::reliable::Inbox;
 use super::super::uri::{self, Uri};
-use super::super::{Hop, HopAddress, Message, Protocol, Source};
+use super::super::{HeaderName, Hop, HopAddress, Message, Protocol, Source};
+use super::extensions::Extensions;
 use super::{Endpoint, Event, Headers, LegId};
 
 use smallvec::SmallVec;
@@ -44,14 +46,19 @@ pub(super) struct Leg {
     pub(super) to_acknowledge: Option<ToAcknowledge>,
     /// Our first INVITE is being cancelled: an answer comes too late.
     pub(super) cancelled: bool,
+    /// Our first INVITE, or the peer's, carried an offer.
+    pub(super) offered: bool,
+    /// What this leg does besides RFC 3261.
+    pub(super) extensions: Option<Box<Extensions>>,
     pub(super) bye: Bye,
 }
 
-/// An early dialog of the caller: enough to know its requests.
+/// An early dialog of the caller.
 #[derive(Debug)]
 pub(super) struct Early {
-    tag: Option<Box<[u8]>>,
-    sequence: Sequence,
+    pub(super) dialog: Dialog,
+    /// The order of the reliable provisional responses in it.
+    pub(super) inbox: Inbox,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -91,7 +98,8 @@ impl Leg {
             Some(dialog) if dialog.remote_tag() == tag => Some(dialog.take(number)),
             Some(_) => None,
             None => {
-                self.early.iter_mut().find(|early| early.tag.as_deref() == tag).map(|early| early.sequence.take(number))
+                let early = self.early.iter_mut().find(|early| early.dialog.remote_tag() == tag);
+                early.map(|early| early.dialog.take(number))
             }
         }
     }
@@ -99,10 +107,18 @@ impl Leg {
     /// Notes the early dialog that a provisional response made.
     pub(super) fn note_early(&mut self, response: &Message) {
         let tag = response.to_tag();
-        let known = self.early.iter().any(|early| early.tag.as_deref() == tag);
+        let known = self.early.iter().any(|early| early.dialog.remote_tag() == tag);
         if tag.is_some() && !known && self.early.len() < EARLY_DIALOGS {
-            self.early.push(Early { tag: tag.map(Box::from), sequence: Sequence::new(0, None) });
+            // Without Contact, as RFC 2543 allowed: the address that was called.
+            let fallback = response.address(HeaderName::To).map_or(&b""[..], |to| to.uri);
+            let dialog = Dialog::of_answer(response, &self.from, fallback);
+            self.early.push(Early { dialog, inbox: Inbox::default() });
         }
+    }
+
+    /// The early dialog of this tag.
+    pub(super) fn early_mut(&mut self, tag: Option<&[u8]>) -> Option<&mut Early> {
+        self.early.iter_mut().find(|early| early.dialog.remote_tag() == tag)
     }
 
     /// Where a request to `uri` goes in this leg.
@@ -156,6 +172,7 @@ impl Endpoint {
         }
         // §13.2.2.4: whatever came of the call, its 2xx is ACKed, or it would be repeated for half a minute.
         self.acknowledge_anyway(id);
+        self.disarm_extensions(id);
         let Some(leg) = self.legs.remove(id.0) else { return };
         self.dialogs -= leg.dialogs();
         if let Some(key) = key {

@@ -4,7 +4,10 @@
 use super::super::Method;
 
 /// The methods that are understood (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE";
+
+/// The extensions that may be required of us; whether one is on is a matter of each leg.
+pub const EXTENSIONS: [&str; 2] = [super::extensions::RELIABLE, super::extensions::TIMER];
 
 /// May a request of this method begin something outside of a dialog?
 pub(super) const fn begins(method: &Method) -> bool {
@@ -13,7 +16,7 @@ pub(super) const fn begins(method: &Method) -> bool {
 
 /// Does a request of this method belong into a dialog? Outside of one it gets 481.
 pub(super) const fn continues(method: &Method) -> bool {
-    matches!(method, Method::Invite | Method::Bye | Method::Options | Method::Info)
+    matches!(method, Method::Invite | Method::Bye | Method::Options | Method::Info | Method::Prack | Method::Update)
 }
 
 /// Is a request of ours of this method to carry our Contact, because it may move the target (RFC 3261 §12.2), or

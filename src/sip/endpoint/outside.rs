@@ -6,6 +6,7 @@ use super::super::header::NameAddr;
 use super::super::uri::{Scheme, Uri};
 use super::super::{HeaderName, Message, Method, StatusCode};
 use super::compose::{Reply, contact_back};
+use super::extensions::is_known;
 use super::inbound::Fresh;
 use super::leg::{Bye, Leg};
 use super::{Endpoint, Event, Headers, LegId, RequestId, methods};
@@ -76,6 +77,8 @@ impl Endpoint {
             outgoing: None,
             to_acknowledge: None,
             cancelled: false,
+            offered: !request.body().is_empty(),
+            extensions: None,
             bye: Bye::No,
         });
         let leg = LegId(id);
@@ -108,10 +111,10 @@ pub(super) fn refusal_of_method(method: &Method) -> Option<Refusal> {
     (!known).then(|| (StatusCode::METHOD_NOT_ALLOWED, Headers::new()))
 }
 
-/// §8.2.2.3: no extension is supported, so none can be required.
+/// §8.2.2.3: what is not supported cannot be required.
 pub(super) fn refusal_of_extension(message: &Message) -> Option<Refusal> {
     let mut unsupported = String::new();
-    for option in message.elements(HeaderName::Require).filter(|option| !option.is_empty()) {
+    for option in message.elements(HeaderName::Require).filter(|option| !option.is_empty() && !is_known(option)) {
         if !unsupported.is_empty() {
             unsupported.push_str(", ");
         }

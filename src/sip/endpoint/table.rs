@@ -15,11 +15,15 @@ use bytes::Bytes;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-/// A timer of a transaction in the wheel.
+/// A timer in the wheel.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Alarm {
-    pub(super) owner: Owner,
-    pub(super) timer: Timer,
+pub(super) enum Alarm {
+    /// Of a transaction.
+    Transaction(Owner, Timer),
+    /// The next repetition, or the end, of a leg's reliable provisional response.
+    Provisional(LegId),
+    /// The next refresh, or the end, of a leg's session.
+    Session(LegId),
 }
 
 /// Whose timer it is.
@@ -67,7 +71,9 @@ pub(super) enum Purpose {
     Bye(LegId),
     /// A request that changes no dialog: the layer above waits for its answer.
     Question(Option<LegId>),
-    /// CANCEL, and the BYE of a fork that lost: nobody waits.
+    /// A refresh of the session, by UPDATE or re-INVITE.
+    Refresh(LegId),
+    /// PRACK, CANCEL, and the BYE of a fork that lost: nobody waits.
     Nobody,
 }
 
@@ -127,7 +133,7 @@ impl Alarms {
                 wheel.cancel(key);
             }
             if let Change::Arm(timer, after) = change {
-                *slot = Some(wheel.insert(now + after, Alarm { owner, timer }));
+                *slot = Some(wheel.insert(now + after, Alarm::Transaction(owner, timer)));
             }
         }
     }

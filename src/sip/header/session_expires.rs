@@ -2,6 +2,7 @@
 //! timer and never the call.
 
 use super::{HeaderError, Params, number};
+use std::fmt;
 use std::time::Duration;
 
 /// Which end of the request refreshes the session, as the request sees it.
@@ -36,6 +37,13 @@ impl Role {
 }
 
 // === impl SessionExpires ===
+
+impl fmt::Display for SessionExpires {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.interval.as_secs())?;
+        self.refresher.map_or(Ok(()), |role| write!(f, ";refresher={}", role.as_str()))
+    }
+}
 
 impl SessionExpires {
     /// Reads a value such as `1800;refresher=uas`. An unknown refresher is none.

@@ -119,8 +119,6 @@ pub enum After {
     Again,
     /// The peer cannot do it this way: by another method, at once.
     Otherwise,
-    /// The interval was enlarged: at once.
-    Larger,
 }
 
 /// The session timer of one leg.
@@ -303,9 +301,7 @@ impl SessionTimer {
             (Some(expires), _, wish) => {
                 // §9: it may be reduced, not below what the request or we can bear, and never raised.
                 let interval = match wish {
-                    Wish::Ask { expires: ours, .. } => {
-                        expires.interval.min(ours.max(theirs).max(self.policy.min_se))
-                    }
+                    Wish::Ask { expires: ours, .. } => expires.interval.min(ours.max(theirs).max(self.policy.min_se)),
                     _ => expires.interval,
                 };
                 Some((interval, expires.refresher.unwrap_or(preferred)))
