@@ -12,16 +12,18 @@ pub mod journal;
 pub mod leg;
 mod negotiation;
 pub mod policy;
+mod redirect;
 mod refresh;
 mod setup;
 pub mod shard;
 mod state;
 mod teardown;
 mod terms;
+mod transfer;
 
 pub use desk::{Answer, Output, ShardSettings};
 pub use policy::Policy;
-pub use shard::Shard;
+pub use shard::{Page, Shard};
 
 #[cfg(test)]
 mod tests;

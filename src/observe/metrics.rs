@@ -42,6 +42,7 @@ struct Inner {
     stages: Family<StageLabels, Histogram, fn() -> Histogram>,
     webhooks: Family<WebhookLabels, Counter>,
     refused: Family<ReasonLabels, Counter>,
+    dropped: Counter,
     target_up: Family<TargetLabels, Gauge>,
     /// By leg, then direction: the paths per packet and per message reach a counter by index, without hash or lock.
     rtp: [[Counter; 2]; 2],
@@ -187,6 +188,11 @@ impl Metrics {
         }
     }
 
+    /// A datagram was dropped because its shard had too many to do already.
+    pub fn sip_dropped(&self) {
+        self.0.dropped.inc();
+    }
+
     /// What the last INVITE to a target showed. A target that was never called has no sample.
     pub fn target_reach(&self, target: &str, reach: Reach) {
         self.0.target_up.get_or_create(&TargetLabels { target: target.to_owned() }).set(reach.gauge());
@@ -234,6 +240,7 @@ impl Inner {
             stages: Family::new_with_constructor(seconds as fn() -> Histogram),
             webhooks: Family::default(),
             refused: Family::default(),
+            dropped: Counter::default(),
             target_up: Family::default(),
             rtp: rtp_cells,
             sip: sip_cells,
@@ -250,6 +257,7 @@ impl Inner {
         registry.register("stage_seconds", "Stages of bringing a held call to its bot", self.stages.clone());
         registry.register("webhook_requests", "Webhooks, by what became of them", self.webhooks.clone());
         registry.register("admission_refused", "Calls refused at the door, by reason", self.refused.clone());
+        registry.register("sip_dropped", "SIP datagrams dropped for overload", self.dropped.clone());
         registry.register("target_up", "Whether the last INVITE to the target got a response", self.target_up.clone());
         registry.register_collector(Box::new(self.shards.clone()));
     }

@@ -4,7 +4,7 @@
 use super::address::{AddressError, TargetAddress};
 use crate::config;
 use crate::config::session::{Reliable, SessionTimer};
-use crate::config::target::TargetKind;
+use crate::config::target::{Redirect, TargetKind, Transfer};
 use crate::identity::template::{Template, TemplateError};
 use crate::sip::Hop;
 use crate::trunk::admission::Admission;
@@ -21,6 +21,8 @@ pub struct Target {
     pub request_uri: String,
     /// Where its INVITEs are sent.
     pub hop: Hop,
+    /// Whether that is an `outbound_proxy`.
+    pub proxied: bool,
     /// Headers of the INVITE: name and template. A value that comes out empty means that the header is left out.
     pub headers: Vec<(String, Template)>,
     /// Headers that the configured `uri` carried, escapes undone.
@@ -31,6 +33,10 @@ pub struct Target {
     pub reliable: Reliable,
     /// Session timers (RFC 4028).
     pub session_timer: SessionTimer,
+    /// What is done when it asks for a transfer.
+    pub transfer: Transfer,
+    /// What is done when it redirects a call.
+    pub redirect: Redirect,
     /// Its limits, shared by all shards and kept over a reload.
     pub admission: Arc<Admission>,
 }
@@ -71,11 +77,14 @@ impl Target {
             kind: target.kind,
             request_uri: address.request_uri,
             hop: address.hop,
+            proxied: target.outbound_proxy.is_some(),
             headers,
             uri_headers: address.uri_headers,
             codecs: target.effective_codecs(),
             reliable: target.reliable,
             session_timer: target.session_timer,
+            transfer: target.transfer,
+            redirect: target.redirect,
             admission,
         })
     }

@@ -5,7 +5,8 @@ use super::super::dialog::state::tagged;
 use super::super::header::via;
 use super::super::uri;
 use super::super::{HeaderName, Hop, HopAddress, LocalAddress, Message, Method, Protocol, Source, StatusCode, Writer};
-use super::{ALLOW, Body, Headers, Settings, methods};
+use super::methods::BY_TERMS;
+use super::{ALLOW, Body, Headers, SUPPORTED, Settings};
 
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
@@ -61,6 +62,9 @@ impl Outline<'_> {
         }
         if self.method == Method::Invite {
             writer.header("Allow", ALLOW);
+            if !says_supported(self.headers) {
+                writer.header("Supported", SUPPORTED);
+            }
         }
         writer.header("User-Agent", &settings.user_agent);
         add(&mut writer, self.headers, self.body);
@@ -123,14 +127,22 @@ impl<'a> Reply<'a> {
         if self.status.get() == 405 || self.status.is_success() && (is_invite || is_options) {
             writer.header("Allow", ALLOW);
         }
+        if self.status.is_success() && is_invite && !says_supported(self.headers) {
+            writer.header("Supported", SUPPORTED);
+        }
         if is_options && self.status.is_success() {
+            writer.header("Supported", format!("{SUPPORTED}, {BY_TERMS}"));
             writer.header("Accept", "application/sdp");
-            writer.header("Supported", methods::EXTENSIONS.join(", "));
         }
         writer.header("Server", &settings.user_agent);
         add(&mut writer, self.headers, self.body);
         writer.finish()
     }
+}
+
+/// The terms of a leg have more to say of what is supported.
+fn says_supported(headers: &Headers) -> bool {
+    headers.iter().any(|(name, _)| name == "Supported")
 }
 
 fn add(writer: &mut Writer, headers: &Headers, body: Option<&Body>) {

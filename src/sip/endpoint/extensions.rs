@@ -8,7 +8,7 @@ use super::super::session::session_timer::{self, Asked, Policy, SessionTimer, To
 use super::super::timer::TimerKey;
 use super::super::{HeaderName, Message, StatusCode};
 use super::provisional::Provisional;
-use super::{Body, Endpoint, Headers, LegId, methods};
+use super::{Body, Endpoint, Headers, LegId, SUPPORTED};
 
 /// The option tag of RFC 3262.
 pub const RELIABLE: &str = "100rel";
@@ -127,7 +127,7 @@ impl Extensions {
     /// The header fields of a first INVITE.
     fn invite_headers(&self) -> Headers {
         let mut headers = Headers::new();
-        let mut supported = Vec::new();
+        let mut supported = vec![SUPPORTED];
         match self.reliable {
             Wish::Off => {}
             Wish::Supported => supported.push(RELIABLE),
@@ -139,9 +139,7 @@ impl Extensions {
         if self.timer.is_known() {
             supported.push(TIMER);
         }
-        if !supported.is_empty() {
-            headers.push(("Supported".into(), supported.join(", ")));
-        }
+        headers.push(("Supported".into(), supported.join(", ")));
         headers.extend(self.timer.offer().into_iter().flat_map(offer_headers));
         headers
     }
@@ -149,7 +147,7 @@ impl Extensions {
     /// The header fields of a re-INVITE or UPDATE.
     pub(super) fn refresh_headers(&self) -> Headers {
         let Some(offer) = self.timer.offer() else { return Headers::new() };
-        let mut headers = vec![("Supported".into(), TIMER.to_owned())];
+        let mut headers = vec![("Supported".into(), format!("{SUPPORTED}, {TIMER}"))];
         headers.extend(offer_headers(offer));
         headers
     }
@@ -266,9 +264,4 @@ impl Endpoint {
             self.wheel.cancel(alarm);
         }
     }
-}
-
-/// Is this extension known to the endpoint? Whether it is on is a matter of each leg.
-pub(super) fn is_known(option: &[u8]) -> bool {
-    methods::EXTENSIONS.iter().any(|known| option.eq_ignore_ascii_case(known.as_bytes()))
 }

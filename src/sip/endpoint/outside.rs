@@ -6,7 +6,6 @@ use super::super::header::NameAddr;
 use super::super::uri::{Scheme, Uri};
 use super::super::{HeaderName, Message, Method, StatusCode};
 use super::compose::{Reply, contact_back};
-use super::extensions::is_known;
 use super::inbound::Fresh;
 use super::leg::{Bye, Leg};
 use super::{Endpoint, Event, Headers, LegId, RequestId, methods};
@@ -111,10 +110,12 @@ pub(super) fn refusal_of_method(method: &Method) -> Option<Refusal> {
     (!known).then(|| (StatusCode::METHOD_NOT_ALLOWED, Headers::new()))
 }
 
-/// §8.2.2.3: what is not supported cannot be required.
+/// §8.2.2.3: only what is supported can be required.
 pub(super) fn refusal_of_extension(message: &Message) -> Option<Refusal> {
     let mut unsupported = String::new();
-    for option in message.elements(HeaderName::Require).filter(|option| !option.is_empty() && !is_known(option)) {
+    for option in
+        message.elements(HeaderName::Require).filter(|option| !option.is_empty() && !methods::supports(option))
+    {
         if !unsupported.is_empty() {
             unsupported.push_str(", ");
         }

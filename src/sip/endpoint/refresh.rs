@@ -12,7 +12,7 @@ use super::extensions::{TIMER, Unfit, asked, expires_of};
 use super::inbound::Fresh;
 use super::leg::{Bye, ToAcknowledge};
 use super::table::{Alarm, Answer, Purpose};
-use super::{Body, CommandError, Endpoint, Event, Headers, LegId};
+use super::{Body, CommandError, Endpoint, Event, Headers, LegId, SUPPORTED};
 
 use bytes::Bytes;
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ impl Endpoint {
         extensions.learn(request);
         let granted = extensions.timer.grant(now, &asked(request));
         if extensions.timer.is_known() {
-            headers.push(("Supported".into(), TIMER.to_owned()));
+            headers.push(("Supported".into(), format!("{SUPPORTED}, {TIMER}")));
         }
         if let Some(granted) = granted {
             headers.push(("Session-Expires".into(), granted.expires.to_string()));

@@ -60,8 +60,8 @@ fn we_refresh_with_an_update_that_changes_nothing() {
     let update = bench.only();
     assert_eq!((summary(&update).as_str(), update.body()), ("UPDATE", &b""[..]));
     assert_eq!(
-        (expires(&update).as_str(), text(&update, HeaderName::Supported).as_str()),
-        ("1800;refresher=uac", "timer")
+        (expires(&update).as_str(), update.lists(HeaderName::Supported, "timer")),
+        ("1800;refresher=uac", true)
     );
     assert!(update.value(HeaderName::Contact).is_some(), "it refreshes the target too");
     bench.receive(&response(&update, "200 OK", "", "\nSession-Expires: 1800;refresher=uac"));
@@ -169,7 +169,7 @@ fn a_422_to_our_invite_is_followed_in_the_same_leg_with_the_next_number() {
     assert_eq!((expires(&second).as_str(), text(&second, HeaderName::MinSe).as_str()), ("600;refresher=uac", "600"));
     assert_eq!((text(&second, HeaderName::CSeq).as_str(), second.call_id()), ("2 INVITE", first.call_id()));
     assert_eq!((second.body(), second.to_tag(), second.from_tag()), (first.body(), None, first.from_tag()));
-    assert_eq!(text(&second, HeaderName::Supported), "timer");
+    assert!(second.lists(HeaderName::Supported, "timer"));
     assert_ne!(second.top_via().unwrap().branch, first.top_via().unwrap().branch);
     assert_eq!(second.named("x-caller").next(), Some(&b"+15550199"[..]));
     assert_eq!(bench.happened(), ["Progress"], "the layer above never hears of the 422");
