@@ -52,6 +52,14 @@ impl Call {
         if matches!(self.attempt, Attempt::Fallback { .. }) || self.state == State::Ending {
             return; // already on the way
         }
+        if self.state == State::Waiting {
+            // The caller never heard this leg: it rings for the next one.
+            if let Some(b) = self.b.take() {
+                let lane = self.lane(Side::B);
+                self.let_go(desk, now, b, lane, &failure.reason_header());
+            }
+            self.state = State::Calling;
+        }
         match self.route.fallback.clone() {
             Some(Fallback::Trunk(to)) => self.divert(desk, now, failure, &to),
             Some(Fallback::Status(status)) => {
@@ -136,8 +144,10 @@ impl Call {
         }
     }
 
-    /// The fallback answered: the relay turns to it and the old leg is hung up.
+    /// The fallback, or the target of a caller who was answered at once, answered: the relay turns to it and the old leg, if
+    /// there is one, is hung up.
     pub fn join_fallback(&mut self, desk: &mut Desk, now: Instant) {
+        self.stop_ringing_back();
         if let Some(relay) = &self.relay {
             relay.command(RelayCommand::Reset(Side::B));
         }
@@ -150,6 +160,10 @@ impl Call {
             _ => State::Up,
         };
         self.journal.record_mut().state = CallState::Connected;
+        if self.hold_dropped() {
+            self.journal.record_mut().state = CallState::Held;
+            desk.outputs.push_back(Output::Report(room::Report::Answered(self.id.clone())));
+        }
         let reason = match &self.attempt {
             Attempt::Fallback { after } => after.reason_header(),
             Attempt::Target { .. } | Attempt::Transferred { .. } => String::new(),

@@ -83,6 +83,7 @@ impl Call {
             Happened::HungUp => {
                 if let Some(parting) = self.parting.take_if(|parting| parting.id == leg) {
                     self.released.push(parting.id);
+                    self.ring_back(desk, std::time::Duration::ZERO);
                 }
             }
             Happened::Reinvited => {
@@ -157,6 +158,9 @@ impl Call {
             MediaEvent::FirstPacket { side, .. } => {
                 let lane = self.lane(side);
                 self.journal.moment(now, lane, Lane::Trunkline, "first RTP", None);
+                if side == Side::B {
+                    self.far_side_heard();
+                }
             }
             MediaEvent::Silent { side: Side::A, clock, .. } => {
                 let cause = match clock {
@@ -189,6 +193,9 @@ impl Call {
             // Said before the companion heard that the call is no longer its own.
             Instruction::Connected | Instruction::Failed { .. } if self.hold != Hold::Waiting => {}
             Instruction::Connected => {
+                if self.state == State::Waiting {
+                    self.answer_a(desk, now);
+                }
                 self.hold = Hold::Over;
                 if self.answered() {
                     self.journal.record_mut().state = CallState::Connected;

@@ -1,10 +1,12 @@
 //! The centre: one call joins two legs. It is kept small: a leg says what happened, one table says what follows
 //! (`bridge`), and everything that can be known about a call is data in its record.
 
+mod at_once;
 pub mod bridge;
 mod commands;
 pub mod desk;
 mod divert;
+mod early;
 mod events;
 mod exchange;
 mod inside;

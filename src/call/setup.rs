@@ -3,6 +3,7 @@
 
 use super::bridge::State;
 use super::desk::{CallTimer, Desk, Output};
+use super::early::Early;
 use super::journal::Journal;
 use super::leg::{Leg, Phase};
 use super::negotiation::{self, Kind};
@@ -10,6 +11,7 @@ use super::redirect::Redirection;
 use super::state::{Attempt, Call, Hold};
 use super::transfer::Referrals;
 use super::{Policy, teardown, terms};
+use crate::config::session::Answer;
 use crate::config::target::TargetKind;
 use crate::error::{Cause, Termination};
 use crate::identity::{self, template};
@@ -176,6 +178,7 @@ fn place(
         hold: Hold::None,
         numbers: decided.numbers,
         request: arrival.request,
+        early: Early::default(),
         ring_timer: None,
         exchange_timer: None,
         hard_timer: Some(desk.timers.insert(hard, (key, CallTimer::Hard))),
@@ -187,6 +190,9 @@ fn place(
     };
     desk.legs.insert(call.a.id, key);
     desk.active += 1;
+    if call.trunk.config.answer == Answer::Immediate {
+        call.answer_at_once(desk, now);
+    }
     call.try_target(desk, now, 0);
     Some(call)
 }
@@ -267,6 +273,7 @@ impl Call {
             crate::sip::HopAddress::Name { .. } => None,
         };
         self.b = Some(leg);
+        self.forget_early();
         let direction = self.a.direction();
         let body = self.describe(desk, Side::B, direction, Kind::Offer);
         let max_forwards = self.request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1);

@@ -1,6 +1,7 @@
 //! Calls through a whole shard: a PBX and a cloud of the same stack on either side, a plane that keeps what it is told,
 //! and a network that loses nothing. One test for each crossing of events that a table of one call cannot show.
 
+mod early;
 mod inside;
 mod looking;
 mod looping;
@@ -10,6 +11,7 @@ use super::{Answer, Output, Policy, Shard, ShardSettings};
 use crate::clock::{self, Entropy};
 use crate::config::{self, room::OnFailure};
 use crate::error::{Cause, Termination};
+use crate::media::tone::Score;
 use crate::media::{Counters, Flow, Plane, PortsExhausted, Relay, RelayCommand, RelayId, RelaySink, Side, SideConfig};
 use crate::observe::Metrics;
 use crate::record::{CallId, CallRecord, CallState};
@@ -32,6 +34,9 @@ const CLOUD: &str = "192.0.2.3:5060";
 struct Told {
     sides: RefCell<HashMap<Side, SideConfig>>,
     resets: RefCell<Vec<Side>>,
+    /// The tone that leg A hears.
+    playing: RefCell<Option<Score>>,
+    owner: std::cell::Cell<u64>,
 }
 
 struct TestPlane(Rc<Told>);
@@ -56,6 +61,8 @@ impl RelaySink for Told {
         match command {
             RelayCommand::Configure { side, config } => drop(self.sides.borrow_mut().insert(side, config)),
             RelayCommand::Reset(side) => self.resets.borrow_mut().push(side),
+            RelayCommand::Play { score, .. } => *self.playing.borrow_mut() = Some(score),
+            RelayCommand::Quiet(_) => *self.playing.borrow_mut() = None,
             RelayCommand::Watch(_) | RelayCommand::Close => {}
         }
     }
@@ -63,6 +70,7 @@ impl RelaySink for Told {
 
 impl Plane for TestPlane {
     fn open(&mut self, owner: u64) -> Result<Relay, PortsExhausted> {
+        self.0.owner.set(owner);
         Ok(Relay::new(RelayId(owner), [20_000, 20_002], Arc::new(Counters::default()), self.0.clone()))
     }
 
@@ -84,9 +92,14 @@ impl Bench {
 
     /// With more lines for the target `daily` and for the route.
     fn new_with(target: &str, route: &str) -> Self {
+        Self::of("", target, route)
+    }
+
+    /// With more lines for the trunk, too.
+    fn of(trunk: &str, target: &str, route: &str) -> Self {
         let now = clock::now();
         let mut entropy = Entropy::seeded(1);
-        let policy = Arc::new(Policy::new(configuration(target, route), &HashMap::new()).unwrap());
+        let policy = Arc::new(Policy::new(configuration(trunk, target, route), &HashMap::new()).unwrap());
         let gateway: SocketAddr = GATEWAY.parse().unwrap();
         let settings = ShardSettings {
             shard: 0,
@@ -267,7 +280,7 @@ fn status_of_refusal(events: &[Event]) -> Option<(u16, String)> {
     })
 }
 
-fn configuration(target: &str, route: &str) -> config::Config {
+fn configuration(trunk: &str, target: &str, route: &str) -> config::Config {
     config::parse(&format!(
         r#"
         [sip]
@@ -278,6 +291,7 @@ fn configuration(target: &str, route: &str) -> config::Config {
         name = "pbx"
         peers = ["192.0.2.2"]
         address = "sip:{PBX}"
+        {trunk}
         [[target]]
         name = "daily"
         kind = "daily"

@@ -155,6 +155,15 @@ pub enum RelayCommand {
     Watch(Timeouts),
     /// Forget the peer of this side: unlatch and wait for a new `Configure` (the leg behind it was replaced).
     Reset(Side),
+    /// Play this to the peer of this side until the other side is heard.
+    Play {
+        /// Who hears it.
+        side: Side,
+        /// What.
+        score: tone::Score,
+    },
+    /// Stop playing to the peer of this side.
+    Quiet(Side),
     /// The relay ended: both port pairs go to rest.
     Close,
 }

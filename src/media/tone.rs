@@ -2,6 +2,7 @@
 //! Apart from the worker because it is arithmetic: the same calls give the same packets, so every tone is a test.
 
 use std::f64::consts::TAU;
+use std::time::Duration;
 
 /// What a tone is made of.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,6 +39,8 @@ pub struct Score {
     pub sequence: u16,
     /// The first timestamp; random.
     pub timestamp: u32,
+    /// How long it waits for somebody to speak before it begins.
+    pub after: Duration,
 }
 
 /// A tone being played.
@@ -47,6 +50,8 @@ pub struct Tone {
     /// Samples from the start of the cadence.
     position: u32,
     voices: [Voice; 2],
+    /// Packets that are not played yet.
+    waits: u32,
     started: bool,
 }
 
@@ -180,11 +185,16 @@ impl Tone {
     /// A tone from its beginning.
     #[must_use]
     pub fn new(score: Score) -> Self {
-        Self { score, position: 0, voices: [Voice::default(); 2], started: false }
+        let waits = u32::try_from(score.after.as_millis()).unwrap_or(u32::MAX) / PACKET_MS;
+        Self { score, position: 0, voices: [Voice::default(); 2], waits, started: false }
     }
 
-    /// Writes the next packet of 20 ms and gives back its length; 0 if there is no room for it.
+    /// Writes the next packet of 20 ms and gives back its length; 0 if it still waits, or there is no room for it.
     pub fn packet(&mut self, out: &mut [u8]) -> usize {
+        if self.waits > 0 {
+            self.waits -= 1;
+            return 0;
+        }
         let rate = self.score.coding.rate();
         let count = rate / 1_000 * PACKET_MS;
         let width = if matches!(self.score.coding, Coding::L16(_)) { 2 } else { 1 };

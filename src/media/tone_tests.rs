@@ -3,7 +3,15 @@ use rtp_rs::RtpReader;
 
 fn score(country: &str, coding: Coding) -> Score {
     let plan = Plan::ringback(country);
-    Score { plan, coding, payload_type: 96, ssrc: 0xfeed_f00d, sequence: 65_535, timestamp: u32::MAX - 100 }
+    Score {
+        plan,
+        coding,
+        payload_type: 96,
+        ssrc: 0xfeed_f00d,
+        sequence: 65_535,
+        timestamp: u32::MAX - 100,
+        after: Duration::ZERO,
+    }
 }
 
 /// The samples of the first seconds of a tone.
@@ -91,6 +99,15 @@ fn packets_are_rtp_of_20_ms_with_numbers_that_run_on_over_their_ends() {
         assert_eq!(timestamps, [u32::MAX - 100, step - 101, 2 * step - 101]);
         assert_eq!(markers, [true, false, false]);
     }
+}
+
+#[test]
+fn a_tone_that_waits_begins_after_its_wait_with_its_first_number() {
+    let mut tone = Tone::new(Score { after: Duration::from_millis(60), ..score("US", Coding::Pcmu) });
+    let mut buffer = [0; LONGEST];
+    let lengths: Vec<usize> = (0..4).map(|_| tone.packet(&mut buffer)).collect();
+    assert_eq!(lengths, [0, 0, 0, 172]);
+    assert_eq!(u16::from(RtpReader::new(&buffer[..172]).unwrap().sequence_number()), 65_535);
 }
 
 #[test]

@@ -25,7 +25,7 @@ mod table;
 mod tests;
 
 pub use asking::{OwnContact, Standalone};
-pub use extensions::{Terms, Unfit};
+pub use extensions::{Acknowledges, Terms, Unfit};
 pub use methods::{ALLOW, SUPPORTED};
 
 use super::header::Replaces;

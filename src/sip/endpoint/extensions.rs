@@ -24,6 +24,17 @@ pub struct Terms {
     pub session_timer: Policy,
 }
 
+/// What the caller of a leg does with provisional responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acknowledges {
+    /// Nothing: they are unreliable.
+    No,
+    /// It acknowledges those that ask for it.
+    Yes,
+    /// It acknowledges, and takes no others: it, or the leg's terms, require that.
+    Only,
+}
+
 /// Why an INVITE does not fit the terms of its leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
@@ -239,6 +250,17 @@ impl Endpoint {
             state.extensions = Some(extensions);
         }
         Ok(())
+    }
+
+    /// How the caller of a leg takes provisional responses.
+    #[must_use]
+    pub fn acknowledges(&self, leg: LegId) -> Acknowledges {
+        let extensions = self.legs.get(leg.0).and_then(|state| state.extensions.as_ref());
+        match extensions.map(|extensions| (extensions.reliable, extensions.peer_acknowledges)) {
+            None | Some((Wish::Off, _) | (_, None)) => Acknowledges::No,
+            Some((Wish::Supported, Some(Peer::Supports))) => Acknowledges::Yes,
+            Some(_) => Acknowledges::Only,
+        }
     }
 
     /// Puts a leg that we call on its terms; gives back the header fields of its INVITE.

@@ -59,10 +59,7 @@ fn we_refresh_with_an_update_that_changes_nothing() {
     bench.pass(seconds(1));
     let update = bench.only();
     assert_eq!((summary(&update).as_str(), update.body()), ("UPDATE", &b""[..]));
-    assert_eq!(
-        (expires(&update).as_str(), update.lists(HeaderName::Supported, "timer")),
-        ("1800;refresher=uac", true)
-    );
+    assert_eq!((expires(&update).as_str(), update.lists(HeaderName::Supported, "timer")), ("1800;refresher=uac", true));
     assert!(update.value(HeaderName::Contact).is_some(), "it refreshes the target too");
     bench.receive(&response(&update, "200 OK", "", "\nSession-Expires: 1800;refresher=uac"));
     bench.pass(seconds(900));
