@@ -54,6 +54,7 @@ fn every_offer_is_answered_with_its_own_media_lines_and_numbers() {
             formats: negotiate::for_caller(&formats, &onward),
             direction: offered.audio().map(|audio| audio.direction.reversed()).unwrap_or_default(),
             ptime: offered.audio().and_then(|audio| audio.ptime),
+            maxptime: offered.audio().and_then(|audio| audio.maxptime),
         };
         let answer = build::answer(&mut Origin::new(1), &offered, &local);
         let text = std::str::from_utf8(&answer).unwrap();

@@ -5,7 +5,7 @@ use super::desk::{Desk, Output};
 use super::events::Notice;
 use super::leg::Phase;
 use super::negotiation;
-use super::state::Call;
+use super::state::{Asked, Call};
 use super::teardown::EndedBy;
 use crate::error::{Cause, Termination};
 use crate::media::Side;
@@ -34,9 +34,16 @@ impl Call {
                 self.take_late_answer(desk, now, message);
             }
             Command::TakeAnswer => self.take_late_answer(desk, now, message),
-            Command::PassReinvite => self.pass_reinvite(desk, now, side, message),
-            Command::KeepReinvite => self.kept_change.clone_from(&notice.message),
-            Command::PassKeptReinvite => self.pass_kept_reinvite(desk, now),
+            Command::PassReinvite => self.pass_change(desk, now, side, Asked::Reinvite, message),
+            Command::KeepReinvite => self.kept_change = notice.message.clone().map(|kept| (Asked::Reinvite, kept)),
+            Command::PassUpdate => self.pass_update(desk, now, side, notice),
+            Command::KeepUpdate => self.keep_update(desk, now, side, notice),
+            Command::PassEarlyUpdate => self.pass_early_update(desk, now, side, notice),
+            Command::RefuseUpdate => self.refuse_update(desk, now, side, notice),
+            Command::PassKeptReinvite => {
+                self.pass_kept_change(desk, now);
+                self.catch_up(desk, now);
+            }
             Command::PassReinviteAnswer => self.pass_reinvite_answer(desk, now, side, message),
             Command::PassReinviteRefusal => self.pass_reinvite_refusal(desk, now, notice),
             Command::WithdrawChange => self.withdraw_change(desk, now, side),
@@ -138,7 +145,7 @@ impl Call {
         };
         match described {
             Some(description) => {
-                negotiation::refuse_loop(desk, &description, Cause::TargetBadAnswer)?;
+                self.refuse_loop(desk, &description, Cause::TargetBadAnswer)?;
                 self.take_from_b(description)
             }
             None => match message.and_then(Message::to_tag).and_then(|tag| self.early.of(tag)) {
@@ -180,13 +187,14 @@ impl Call {
         }
         let answer = message.map_or(Ok(None), |ack| negotiation::description(ack, Cause::BadSdp));
         let sound = answer.and_then(|answer| {
-            answer.as_ref().map_or(Ok(()), |answer| negotiation::refuse_loop(desk, answer, Cause::MediaLoop))?;
+            answer.as_ref().map_or(Ok(()), |answer| self.refuse_loop(desk, answer, Cause::MediaLoop))?;
             self.take_answer_of_a(answer)
         });
         match sound {
             Ok(()) => {
                 self.configure_relay();
                 self.note_media(Side::A);
+                self.reconcile(desk, now, Side::B);
             }
             Err(end) => self.end(desk, now, end, EndedBy::Gateway),
         }

@@ -20,6 +20,7 @@ impl Call {
     /// A target failed before the caller was answered: the route's next one if the failure allows, else the fallback.
     pub fn next_target(&mut self, desk: &mut Desk, now: Instant, failure: Termination) {
         self.disarm_ring(desk);
+        self.drop_exchange(desk, now);
         self.target_slot = None;
         if let Some(b) = self.b.take() {
             self.released.push(b.id);
@@ -171,6 +172,7 @@ impl Call {
         if let Some(parting) = self.parting.take() {
             self.let_go(desk, now, parting, Lane::CloudSip, &reason);
         }
+        self.catch_up(desk, now);
     }
 
     /// Tells the companion that this call is no longer its business.

@@ -92,7 +92,7 @@ impl Call {
     /// Reads the description of a provisional response. A broken preview does not cost the call: the answer will tell.
     fn take_preview(&mut self, desk: &Desk, tag: &[u8], message: &Message) -> bool {
         let described = negotiation::description(message, Cause::TargetBadAnswer).ok().flatten();
-        let usable = described.filter(|it| negotiation::refuse_loop(desk, it, Cause::TargetBadAnswer).is_ok());
+        let usable = described.filter(|it| self.refuse_loop(desk, it, Cause::TargetBadAnswer).is_ok());
         let Some(description) = usable.filter(|it| it.usable_audio().is_ok()) else { return false };
         self.early.note(tag, &description);
         self.take_from_b(description).is_ok()
@@ -174,7 +174,7 @@ impl Call {
     /// A PRACK that brings a description, or should (RFC 3262 §5).
     pub fn pracked(&mut self, desk: &mut Desk, now: Instant, id: RequestId, request: &Message) {
         let described = negotiation::description(request, Cause::BadSdp).and_then(|described| {
-            described.as_ref().map_or(Ok(()), |it| negotiation::refuse_loop(desk, it, Cause::MediaLoop))?;
+            described.as_ref().map_or(Ok(()), |it| self.refuse_loop(desk, it, Cause::MediaLoop))?;
             Ok(described)
         });
         if self.offerless && self.a.remote.is_none() {

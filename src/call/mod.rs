@@ -1,6 +1,7 @@
 //! The centre: one call joins two legs. It is kept small: a leg says what happened, one table says what follows
 //! (`bridge`), and everything that can be known about a call is data in its record.
 
+mod align;
 mod at_once;
 pub mod bridge;
 mod commands;
@@ -16,12 +17,14 @@ mod negotiation;
 pub mod policy;
 mod redirect;
 mod refresh;
+mod refusal;
 mod setup;
 pub mod shard;
 mod state;
 mod teardown;
 mod terms;
 mod transfer;
+mod update;
 
 pub use desk::{Answer, Output, ShardSettings};
 pub use policy::Policy;

@@ -118,7 +118,7 @@ fn decide(
     let offer = negotiation::description(&arrival.request, Cause::BadSdp)?;
     if let Some(offer) = &offer {
         negotiation::audio_formats(offer)?;
-        negotiation::refuse_loop(desk, offer, Cause::MediaLoop)?;
+        negotiation::in_reach(policy, desk.settings.media_address, offer)?;
     }
     Ok(Decided { trunk, slot, numbers, route, offer })
 }
@@ -148,9 +148,16 @@ fn place(
             return None;
         }
     };
+    let looping =
+        decided.offer.as_ref().map_or(Ok(()), |offer| negotiation::refuse_loop(&relay, desk, offer, Cause::MediaLoop));
+    if let Err(termination) = looping {
+        teardown::refuse(desk, now, arrival.leg, journal, &termination, Headers::new());
+        return None;
+    }
     let mut a = Leg::new(arrival.leg, Phase::Incoming, desk.entropy.next_u64() >> 1);
     a.takes.clone_from(&decided.trunk.config.codecs);
     a.signalling = Some(arrival.source.peer.ip().to_canonical());
+    a.learn(&arrival.request);
     a.remote = decided.offer;
     let Some(first) = decided.route.targets.first().cloned() else {
         let no_route = Termination::new(Cause::NoRoute);
@@ -170,6 +177,7 @@ fn place(
         released: Vec::new(),
         exchange: None,
         kept_change: None,
+        behind: None,
         relay: Some(relay),
         policy: policy.clone(),
         trunk: decided.trunk,
@@ -181,6 +189,7 @@ fn place(
         early: Early::default(),
         ring_timer: None,
         exchange_timer: None,
+        glare_timer: None,
         hard_timer: Some(desk.timers.insert(hard, (key, CallTimer::Hard))),
         referrals: Referrals::default(),
         redirection: Redirection::default(),

@@ -5,8 +5,9 @@ use super::bridge::State;
 use super::desk::{Desk, Output};
 use super::journal::Journal;
 use super::leg::{Leg, Phase};
+use super::refusal;
 use super::state::{Attempt, Call, Hold};
-use crate::error::{Cause, Termination};
+use crate::error::Termination;
 use crate::media::{Counts, Side};
 use crate::observe::{Metrics, metrics as metric};
 use crate::record::call::{LegPackets, MediaSummary};
@@ -16,11 +17,6 @@ use crate::sip::endpoint::{Headers, LegId};
 use crate::sip::{HeaderName, Message, StatusCode};
 use std::borrow::Cow;
 use std::time::Instant;
-
-/// Seconds that `Retry-After` asks for when this gateway refuses for lack of room.
-const RETRY_AFTER_FULL: u32 = 5;
-/// Seconds that `Retry-After` asks for while draining.
-const RETRY_AFTER_DRAINING: u32 = 30;
 
 /// Which party's action ended a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,17 +62,10 @@ fn send_refusal(desk: &mut Desk, now: Instant, leg: LegId, termination: &Termina
         0..300 => StatusCode::DECLINE,
         status => StatusCode::new(status).unwrap_or(StatusCode::SERVER_INTERNAL_ERROR),
     };
-    let mut headers: Headers = vec![(Cow::Borrowed("Reason"), termination.reason_header())];
+    let mut headers = refusal::headers(termination, &desk.settings.from_host);
     headers.extend(demanded);
-    match termination.cause {
-        Cause::Draining => headers.push((Cow::Borrowed("Retry-After"), RETRY_AFTER_DRAINING.to_string())),
-        Cause::TrunkFull | Cause::TrunkRate | Cause::TargetFull | Cause::TargetRate | Cause::NoMediaPort => {
-            headers.push((Cow::Borrowed("Retry-After"), RETRY_AFTER_FULL.to_string()));
-        }
-        _ => {}
-    }
     if let Some(contact) = &termination.contact {
-        headers.push((Cow::Borrowed("Contact"), contact.clone()));
+        headers.push((std::borrow::Cow::Borrowed("Contact"), contact.clone()));
     }
     // The leg may be gone already (its CANCEL crossed this); then there is nobody left to tell.
     let phrase = phrase(termination);
@@ -123,7 +112,9 @@ impl Call {
         }
         self.state = State::Ending;
         self.disarm_ring(desk);
-        for timer in [self.hard_timer.take(), self.exchange_timer.take()].into_iter().flatten() {
+        self.drop_update(desk, now);
+        let timers = [self.hard_timer.take(), self.exchange_timer.take(), self.glare_timer.take()];
+        for timer in timers.into_iter().flatten() {
             desk.timers.cancel(timer);
         }
         let reason = told

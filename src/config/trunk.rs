@@ -47,6 +47,9 @@ pub struct Trunk {
     /// Codecs it may use, by name; default: whatever both sides share.
     #[serde(default)]
     pub codecs: Option<Vec<String>>,
+    /// A change to fax over T.38 in its calls: refused so that audio stays, or passed to the other side.
+    #[serde(default)]
+    pub t38: T38,
     /// Not in this version.
     #[serde(default)]
     pub auth: Option<Later>,
@@ -94,6 +97,17 @@ pub enum Profile {
     Teams,
     /// Genesys.
     Genesys,
+}
+
+/// What becomes of fax over T.38.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum T38 {
+    /// It is refused with 488, and the call goes on with audio.
+    #[default]
+    Refuse,
+    /// It is offered to the other side, and its datagrams are relayed as they are.
+    Pass,
 }
 
 /// Where a calling number may stand.

@@ -104,6 +104,7 @@ impl Phone {
             payload_map: PayloadMap::identity(),
             send: Flow::Open,
             receive: Flow::Open,
+            traffic: crate::media::Traffic::Rtp,
         }
     }
 

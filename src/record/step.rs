@@ -70,6 +70,13 @@ pub enum Step {
         #[serde(skip_serializing_if = "Option::is_none")]
         note: Option<String>,
     },
+    /// A change of the session was asked for while the call was up, or told to a leg that had missed it.
+    Change {
+        /// Who asked, or who missed it: `a` or `b`.
+        leg: String,
+        /// What became of it.
+        outcome: String,
+    },
     /// Admission refused or granted with a remark.
     Admission {
         /// What was asked: `max_calls`, `max_rate`, `drain`, `ports`.

@@ -113,7 +113,7 @@ fn cause(bench: &Bench) -> Option<Cause> {
 
 #[test]
 fn ringing_after_early_media_keeps_what_was_described_and_plays_a_tone_if_nobody_is_heard() {
-    let mut bench = Bench::of("country = \"DE\"", "", "");
+    let mut bench = Bench::with_lines("country = \"DE\"", "", "");
     let (_, b) = bench.call(Some(audio("sendrecv", "0 8")));
     bench.progress(b, 183, Some(audio("sendrecv", "0")));
     bench.told.playing.take();
@@ -125,7 +125,7 @@ fn ringing_after_early_media_keeps_what_was_described_and_plays_a_tone_if_nobody
 
 #[test]
 fn a_far_side_that_describes_itself_and_is_silent_is_covered_by_a_tone_that_waits() {
-    let mut bench = Bench::of("country = \"DE\"", "", "");
+    let mut bench = Bench::with_lines("country = \"DE\"", "", "");
     let (_, b) = bench.call(Some(audio("sendrecv", "8 0")));
     bench.progress(b, 180, None);
     assert_eq!(bench.played(), None, "the PBX rings by itself");
@@ -278,7 +278,7 @@ fn a_pbx_without_offer_gets_ours_in_the_reliable_ringing_and_answers_it_in_the_p
 #[test]
 fn a_trunk_that_switches_reliability_off_or_on_refuses_who_does_not_fit() {
     let refusal = |trunk: &str, terms: Terms| {
-        let mut bench = Bench::of(trunk, "", "");
+        let mut bench = Bench::with_lines(trunk, "", "");
         let invite = Invite {
             request_uri: format!("sip:+14155550199@{GATEWAY}"),
             hop: Hop {
@@ -307,7 +307,7 @@ fn a_trunk_that_switches_reliability_off_or_on_refuses_who_does_not_fit() {
 
 #[test]
 fn a_pbx_that_asks_for_too_short_a_session_is_told_the_shortest_and_asks_again() {
-    let mut bench = Bench::of("session_timer = { min_se = \"5m\" }", "", "");
+    let mut bench = Bench::with_lines("session_timer = { min_se = \"5m\" }", "", "");
     let refresher = session_timer::Preference::Any;
     let wish = session_timer::Wish::Ask { expires: Duration::from_secs(90), refresher };
     let session_timer = session_timer::Policy { wish, min_se: Duration::from_secs(90) };
@@ -320,7 +320,7 @@ fn a_pbx_that_asks_for_too_short_a_session_is_told_the_shortest_and_asks_again()
 
 #[test]
 fn a_caller_who_is_answered_at_once_hears_the_tone_until_the_far_side_answers() {
-    let mut bench = Bench::of("answer = \"immediate\"\ncountry = \"GB\"", "", "");
+    let mut bench = Bench::with_lines("answer = \"immediate\"\ncountry = \"GB\"", "", "");
     let (a, b) = bench.call(Some(audio("sendrecv", "9 8 0")));
     assert!(answered(&bench.pbx_events));
     bench.pbx.acknowledge(bench.now, a, None).unwrap();
@@ -348,7 +348,7 @@ fn a_caller_who_is_answered_at_once_hears_the_tone_until_the_far_side_answers() 
 
 #[test]
 fn a_caller_without_offer_can_be_answered_at_once_too() {
-    let mut bench = Bench::of("answer = \"immediate\"", "", "");
+    let mut bench = Bench::with_lines("answer = \"immediate\"", "", "");
     let (a, b) = bench.call(None);
     bench.pbx.acknowledge(bench.now, a, Some(audio("sendrecv", "0"))).unwrap();
     bench.pump();
@@ -361,7 +361,7 @@ fn a_caller_without_offer_can_be_answered_at_once_too() {
 
 #[test]
 fn a_caller_who_was_answered_at_once_and_in_vain_is_hung_up_with_the_reason() {
-    let mut bench = Bench::of("answer = \"immediate\"", "", "retry_on = []");
+    let mut bench = Bench::with_lines("answer = \"immediate\"", "", "retry_on = []");
     let (a, b) = bench.call(Some(audio("sendrecv", "0")));
     bench.pbx.acknowledge(bench.now, a, None).unwrap();
     bench.pump();
@@ -376,7 +376,7 @@ fn a_caller_who_was_answered_at_once_and_in_vain_is_hung_up_with_the_reason() {
 
 #[test]
 fn a_caller_rings_until_it_has_met_the_bot() {
-    let mut bench = Bench::of("answer = \"ringing\"", "", "");
+    let mut bench = Bench::with_lines("answer = \"ringing\"", "", "");
     let (a, b) = bench.call(Some(audio("sendrecv", "0")));
     bench.progress(b, 183, Some(audio("sendrecv", "0")));
     bench.cloud.answer(bench.now, b, vec![], Some(audio("sendrecv", "0"))).unwrap();
@@ -395,7 +395,7 @@ fn a_caller_rings_until_it_has_met_the_bot() {
 
 #[test]
 fn a_bot_that_is_never_met_is_a_refusal_for_a_caller_who_still_rings() {
-    let mut bench = Bench::of("answer = \"ringing\"", "", "");
+    let mut bench = Bench::with_lines("answer = \"ringing\"", "", "");
     let (_, b) = bench.call(Some(audio("sendrecv", "0")));
     bench.cloud.answer(bench.now, b, vec![], Some(audio("sendrecv", "0"))).unwrap();
     bench.pump();
@@ -406,7 +406,7 @@ fn a_bot_that_is_never_met_is_a_refusal_for_a_caller_who_still_rings() {
 
 #[test]
 fn a_caller_who_still_rings_is_taken_by_the_fallback() {
-    let mut bench = Bench::of("answer = \"ringing\"", "", TO_PBX);
+    let mut bench = Bench::with_lines("answer = \"ringing\"", "", TO_PBX);
     let (a, b) = bench.call(Some(audio("sendrecv", "0")));
     bench.cloud.answer(bench.now, b, vec![], Some(audio("sendrecv", "0"))).unwrap();
     bench.pump();
@@ -423,7 +423,7 @@ fn a_caller_who_still_rings_is_taken_by_the_fallback() {
 
 #[test]
 fn a_caller_who_gives_up_while_the_bot_is_awaited_ends_the_call() {
-    let mut bench = Bench::of("answer = \"ringing\"", "", "");
+    let mut bench = Bench::with_lines("answer = \"ringing\"", "", "");
     let (a, b) = bench.call(Some(audio("sendrecv", "0")));
     bench.cloud.answer(bench.now, b, vec![], Some(audio("sendrecv", "0"))).unwrap();
     bench.pump();
@@ -456,7 +456,7 @@ fn a_leg_that_nobody_refreshes_ends_the_call_on_both_sides() {
         ("session_timer = { expires = \"90s\", refresher = \"us\" }", "", "pbx", Cause::PbxLostDialog),
         ("", "session_timer = { expires = \"90s\", refresher = \"us\" }", "cloud", Cause::CloudLostDialog),
     ] {
-        let mut bench = Bench::of(trunk, target, "");
+        let mut bench = Bench::with_lines(trunk, target, "");
         bench.connected();
         bench.pass(Duration::from_secs(44));
         assert!(bench.records.is_empty());

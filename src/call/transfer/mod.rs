@@ -12,7 +12,7 @@ use super::events::Notice;
 use super::leg::{Leg, Phase};
 use super::negotiation::{self, Kind};
 use super::setup::silence;
-use super::state::{Attempt, Call, Exchange, ExchangeStage, Hold};
+use super::state::{Attempt, Call, Hold};
 use super::teardown::EndedBy;
 use crate::config::target::Transfer;
 use crate::error::{Cause, Termination};
@@ -98,7 +98,7 @@ impl Call {
             Ok(outcome) => outcome,
             Err((status, why)) => {
                 let reason = format!("SIP;cause={};text=\"{}\"", status.get(), why.replace(['"', '\\'], "'"));
-                self.respond_with(desk, now, side, id, status, vec![(Cow::Borrowed("Reason"), reason)]);
+                self.respond_to(desk, now, side, id, status, vec![(Cow::Borrowed("Reason"), reason)], None);
                 format!("refused with {}: {why}", status.get())
             }
         };
@@ -142,7 +142,7 @@ impl Call {
         if let Some(asked) = self.referrals.asked.get_mut(side.index()) {
             *asked = true;
         }
-        self.respond_with(desk, now, side, id, StatusCode::ACCEPTED, referrer.headers());
+        self.respond_to(desk, now, side, id, StatusCode::ACCEPTED, referrer.headers(), None);
         let headers = context_of(&self.id.to_string(), &to, request);
         let outcome = format!("calling {}", destination.name);
         self.call_instead(desk, now, side, (destination, formats, headers), Some(referrer));
@@ -262,6 +262,7 @@ impl Call {
         pending.leg.phase = Phase::Up;
         let described = message.map_or(Ok(None), |answer| negotiation::description(answer, Cause::TargetBadAnswer));
         let usable = described.ok().flatten().filter(|answer| answer.usable_audio().is_ok()).and_then(|answer| {
+            self.refuse_loop(desk, &answer, Cause::TargetBadAnswer).ok()?;
             let settled = negotiation::settle(&pending.leg.offered, &answer)?;
             Some((answer, settled))
         });
@@ -325,10 +326,8 @@ impl Call {
         let other = side.other();
         let held =
             self.leg(other).is_some_and(|leg| matches!(leg.direction(), Direction::RecvOnly | Direction::Inactive));
-        let Some(formats) = self.leg(other).filter(|_| held).map(|leg| leg.formats.clone()) else { return };
-        if let Some(proposed) = self.propose(desk, now, other, (formats, Direction::SendRecv)) {
-            let stage = ExchangeStage::Restoring;
-            self.exchange = Some(Exchange { initiator: side, offered: None, proposed, stage });
+        if held {
+            self.align(desk, now, other);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::call::desk::Desk;
 use crate::call::leg::{Leg, Phase};
 use crate::call::negotiation::{self, Kind};
 use crate::call::setup::Arrival;
-use crate::call::state::{Call, Exchange, ExchangeStage};
+use crate::call::state::{Asked, Call, Exchange, ExchangeStage, Proposal};
 use crate::error::Cause;
 use crate::media::Side;
 use crate::record::{Lane, Step};
@@ -78,8 +78,15 @@ impl Call {
         self.adjust(desk, now, side);
         if offer.is_none() {
             // The answer comes with the ACK, as it does for a re-INVITE without offer.
-            let stage = ExchangeStage::Answered;
-            self.exchange = Some(Exchange { initiator: side, offered: None, proposed: Vec::new(), stage });
+            let formats = self.leg(side).map(|leg| leg.formats.clone()).unwrap_or_default();
+            self.exchange = Some(Exchange {
+                initiator: side,
+                asked: Asked::Reinvite,
+                offered: None,
+                proposal: Proposal::Audio { formats, direction: Direction::SendRecv, ptime: None, maxptime: None },
+                sent: None,
+                stage: ExchangeStage::Answered,
+            });
         }
         Ok(())
     }

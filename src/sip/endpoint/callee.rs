@@ -119,9 +119,9 @@ impl Endpoint {
         let method = asked.as_deref().map(Message::method);
         if let (Some(leg), Some(asked), Some(Method::Update), true) = (leg, &asked, &method, status.is_success()) {
             headers.extend(self.grant(now, leg, asked));
-            if let Some(dialog) = self.legs.get_mut(leg.0).and_then(|state| state.dialog.as_mut()) {
-                dialog.refresh(asked);
-            }
+        }
+        if status.is_success() {
+            self.refresh_by(request.0);
         }
         let reply = Reply { status, reason, headers: &headers, body: body.as_ref() };
         self.reply(now, request.0, &reply);
@@ -129,6 +129,18 @@ impl Endpoint {
             self.go_on(now, leg);
         }
         Ok(())
+    }
+
+    /// RFC 3311 §5.2: an UPDATE that is taken moves the target.
+    fn refresh_by(&mut self, server: u64) {
+        let Some(entry) = self.servers.get(server) else { return };
+        let Some(request) = entry.request.as_deref().filter(|request| request.method() == Method::Update) else {
+            return;
+        };
+        let dialog = entry.leg.and_then(|leg| self.legs.get_mut(leg.0)).and_then(|leg| leg.dialog.as_mut());
+        if let Some(dialog) = dialog {
+            dialog.refresh(request);
+        }
     }
 
     /// The INVITE that waits for a response of ours, and has not been promised its answer.

@@ -60,7 +60,7 @@ impl Outline<'_> {
         if let Some(contact) = self.contact {
             writer.header("Contact", contact);
         }
-        if self.method == Method::Invite {
+        if matches!(self.method, Method::Invite | Method::Update) {
             writer.header("Allow", ALLOW);
             if !says_supported(self.headers) {
                 writer.header("Supported", SUPPORTED);
@@ -118,13 +118,14 @@ impl<'a> Reply<'a> {
             // RFC 3261 §8.2.6.1.
             writer.copy(request, HeaderName::Timestamp);
         }
-        // RFC 3311 §5.1: an UPDATE moves the target of both ends.
-        let moves_target = method == Method::Update && self.status.is_success();
-        if let Some(contact) = contact.filter(|_| forms_dialog || moves_target) {
+        // RFC 3311 §5.2: a 2xx to UPDATE may move the target as one to INVITE does.
+        let refreshes = method == Method::Update && self.status.is_success();
+        if let Some(contact) = contact.filter(|_| forms_dialog || refreshes) {
             writer.header("Contact", contact);
         }
         let is_options = method == Method::Options;
-        if self.status.get() == 405 || self.status.is_success() && (is_invite || is_options) {
+        if self.status.get() == 405 || self.status.is_success() && (is_invite || is_options || method == Method::Update)
+        {
             writer.header("Allow", ALLOW);
         }
         if self.status.is_success() && is_invite && !says_supported(self.headers) {
@@ -132,7 +133,7 @@ impl<'a> Reply<'a> {
         }
         if is_options && self.status.is_success() {
             writer.header("Supported", format!("{SUPPORTED}, {BY_TERMS}"));
-            writer.header("Accept", "application/sdp");
+            writer.header("Accept", "application/sdp, multipart/mixed");
         }
         writer.header("Server", &settings.user_agent);
         add(&mut writer, self.headers, self.body);
