@@ -77,8 +77,7 @@ impl Call {
 
     /// The other side's change came first: ours waits as §14.1 has it.
     pub fn try_later(&mut self, desk: &mut Desk, now: Instant, side: Side) {
-        // Leg A called us, so its Call-ID is its own; leg B was called by us.
-        let owner = if side == Side::A { Owner::Peer } else { Owner::Us };
+        let owner = if self.leg(side).is_some_and(|leg| leg.called) { Owner::Us } else { Owner::Peer };
         let after = patience(owner, |bound| desk.entropy.below(bound));
         self.disarm_glare(desk);
         self.glare_timer = Some(desk.timers.insert(now + after, (self.key, CallTimer::Glare)));

@@ -108,19 +108,19 @@ impl Call {
             outcome: format!("calling {} at trunk {}", to.number, to.trunk),
         });
         self.journal.record_mut().state = CallState::Diverting;
+        self.journal.record_mut().fallback = Some(to.trunk.clone());
         self.attempt = Attempt::Fallback { after: failure };
         if self.state != State::Calling {
             self.state = State::Diverting;
         }
         // The PBX knows its own form of the number; a caller who withheld it is withheld there too.
-        let caller = match self.numbers.caller.as_str() {
-            identity::ANONYMOUS => identity::ANONYMOUS.to_owned(),
-            _ => self.numbers.caller_key.clone(),
-        };
+        let wish = &self.numbers.wish;
+        let caller = if wish.number { identity::ANONYMOUS } else { self.numbers.caller_key() };
+        let name = self.numbers.caller_name.as_deref().filter(|_| !wish.name);
         let outgoing = Outgoing {
             request_uri: address.request_uri(&to.number),
             hop: address.hop.clone(),
-            from: self.sender_for(desk, &caller, self.numbers.caller_name.as_deref()),
+            from: self.sender_for(desk, caller, name),
             headers: vec![(Cow::Borrowed("x-trunkline-call"), self.id.to_string())],
             takes: trunk.config.codecs.clone(),
             formats,

@@ -151,13 +151,13 @@ impl Call {
 
     /// 199: one of several early dialogs has ended. The PBX knows only one, and that goes on with what is left.
     fn early_dialog_ended(&mut self, desk: &mut Desk, tag: &[u8]) {
-        match self.early.forget(tag) {
-            Some(Some(description)) => {
-                if self.take_from_b(description).is_ok() {
-                    self.configure_relay();
-                }
+        let Some(left) = self.early.forget(tag) else { return };
+        match left {
+            Some(description) => {
+                let _ = self.take_from_b(description);
+                self.configure_relay();
             }
-            Some(None) => {
+            None => {
                 if let Some(b) = self.b.as_mut() {
                     b.remote = None;
                 }
@@ -167,7 +167,6 @@ impl Call {
                 self.early.heard = false;
                 self.ring_back(desk, Duration::ZERO);
             }
-            None => {}
         }
     }
 

@@ -176,7 +176,7 @@ impl Call {
             (Some(offer), _) => {
                 let asked = offer.audio().map(|audio| audio.formats.clone()).unwrap_or_default();
                 if let Some(leg) = self.leg_mut(initiator) {
-                    if matches!(far, Far::Audio(_)) {
+                    if matches!(far, Far::Audio(_)) && !offer.is_switched_off() {
                         leg.formats = negotiate::for_caller(&asked, &settled);
                         leg.theirs.clone_from(&leg.formats);
                     }
@@ -354,9 +354,7 @@ impl Call {
 
     /// Leg B is about to be replaced: a change that waits for it, or came from it, has lost its other half.
     pub fn drop_exchange(&mut self, desk: &mut Desk, now: Instant) {
-        if let Some((asked, _)) = self.kept_change.take() {
-            self.refuse_change(desk, now, Side::B, asked, StatusCode::REQUEST_PENDING, Headers::new());
-        }
+        self.drop_kept_change(desk, now);
         if let Some(behind) = self.behind.take_if(|behind| behind.side == Side::B) {
             // Who replaces it is told what holds from the beginning.
             self.note_change(behind.side, "not told any more: the leg is replaced");
@@ -377,13 +375,20 @@ impl Call {
     /// The leg of `side` is about to be replaced in a call that goes on: a change that it began, or was asked for, is
     /// over; one that only waits for an ACK of the other leg is not.
     pub fn abandon_exchange(&mut self, desk: &mut Desk, now: Instant, side: Side) {
-        self.kept_change = None;
+        self.drop_kept_change(desk, now);
+        self.aligned(desk);
         let lost = |exchange: &mut Exchange| exchange.initiator == side || exchange.stage != ExchangeStage::Answered;
         let Some(exchange) = self.exchange.take_if(lost) else { return };
         self.disarm_exchange(desk);
-        if exchange.initiator != side && exchange.stage == ExchangeStage::Offered {
-            let status = StatusCode::REQUEST_PENDING;
-            self.refuse_change(desk, now, exchange.initiator, exchange.asked, status, Headers::new());
+        if exchange.stage == ExchangeStage::Offered {
+            let (side, asked) = (exchange.initiator, exchange.asked);
+            self.refuse_change(desk, now, side, asked, StatusCode::REQUEST_PENDING, Headers::new());
+        }
+    }
+
+    fn drop_kept_change(&mut self, desk: &mut Desk, now: Instant) {
+        if let Some((asked, _)) = self.kept_change.take() {
+            self.refuse_change(desk, now, Side::B, asked, StatusCode::REQUEST_PENDING, Headers::new());
         }
     }
 

@@ -42,6 +42,7 @@ impl Call {
     }
 
     /// Answers a request of the peer of `side`.
+    #[expect(clippy::too_many_arguments, reason = "a response has that many parts")]
     pub fn respond_to(
         &mut self,
         desk: &mut Desk,

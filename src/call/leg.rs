@@ -13,6 +13,8 @@ pub struct Leg {
     pub id: LegId,
     /// How far its dialog is.
     pub phase: Phase,
+    /// We called this peer, so that the Call-ID is ours.
+    pub called: bool,
     /// Our `o=` line towards this peer.
     pub origin: Origin,
     /// The peer's session description, the last one that holds.
@@ -61,6 +63,7 @@ impl Leg {
         Self {
             id,
             phase,
+            called: phase == Phase::Outgoing,
             origin: Origin::new(session),
             remote: None,
             offered: Vec::new(),
@@ -101,6 +104,9 @@ impl Leg {
     /// The direction that the peer asked for, from its own point of view.
     #[must_use]
     pub fn direction(&self) -> Direction {
-        self.remote.as_ref().and_then(Description::audio).map_or(Direction::SendRecv, |audio| audio.direction)
+        match &self.remote {
+            Some(off) if off.is_switched_off() => Direction::Inactive,
+            remote => remote.as_ref().and_then(Description::audio).map_or(Direction::SendRecv, |audio| audio.direction),
+        }
     }
 }

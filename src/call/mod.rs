@@ -7,6 +7,7 @@ pub mod bridge;
 mod commands;
 pub mod desk;
 mod divert;
+mod door;
 mod early;
 mod events;
 mod exchange;
@@ -15,6 +16,7 @@ pub mod journal;
 pub mod leg;
 mod negotiation;
 pub mod policy;
+mod reach;
 mod redirect;
 mod refresh;
 mod refusal;
@@ -27,7 +29,9 @@ mod transfer;
 mod update;
 
 pub use desk::{Answer, Output, ShardSettings};
+pub(crate) use door::targets as obstacle_of_targets;
 pub use policy::Policy;
+pub(crate) use reach::retry_after;
 pub use shard::{Page, Shard};
 
 #[cfg(test)]

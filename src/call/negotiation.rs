@@ -178,6 +178,11 @@ impl Call {
         if offered.is_fax() {
             return self.plan_fax(offered);
         }
+        if offered.is_switched_off() {
+            // A hold that some PBXs prefer to a direction; the other side hears of it in the common words.
+            let (formats, direction) = (other.formats.clone(), Direction::Inactive);
+            return Ok(Proposal::Audio { formats, direction, ptime: None, maxptime: None });
+        }
         let allowed = negotiate::restrict(&audio_formats(offered)?, asking.takes.as_deref());
         let formats = negotiate::for_target_within(&allowed, other.takes.as_deref(), &other.bound);
         if formats.is_empty() {

@@ -14,14 +14,18 @@ use super::{Policy, teardown, terms};
 use crate::config::session::Answer;
 use crate::config::target::TargetKind;
 use crate::error::{Cause, Termination};
+use crate::guard::Pending;
+use crate::identity::shown::{Shown, Viewer};
 use crate::identity::{self, template};
 use crate::media::Side;
+use crate::observe::metrics::Reach;
 use crate::record::{CallFacts, CallId, Lane, Step};
 use crate::route::{Query, Route, Target};
 use crate::sip::endpoint::{Headers, Invite, LegId, Terms};
 use crate::sip::timer::TimerKey;
 use crate::sip::uri::escape_user;
 use crate::sip::{Hop, Message, Source};
+use crate::trunk::health::{Sign, Witness};
 use crate::trunk::{Trunk, admission};
 use crate::{room, sdp};
 use std::borrow::Cow;
@@ -42,6 +46,7 @@ pub(super) struct Arrival {
 struct Decided {
     trunk: Arc<Trunk>,
     slot: admission::Slot,
+    pending: Pending,
     numbers: identity::Numbers,
     route: Arc<Route>,
     offer: Option<sdp::Description>,
@@ -87,6 +92,9 @@ fn decide(
         return Err(Termination::with_detail(Cause::UnknownSource, source.to_string()).into());
     };
     journal.record_mut().trunk = Some(trunk.config.name.clone());
+    if trunk.health.note(now, Witness::Caller, Sign::Alive).is_some() {
+        desk.metrics.trunk_reach(&trunk.config.name, Reach::Up);
+    }
     if desk.settings.draining {
         return Err(Termination::new(Cause::Draining).into());
     }
@@ -103,13 +111,17 @@ fn decide(
         };
         refused_admission(journal, cause)
     })?;
+    let pending = policy.guard.pending(source).map_err(|_| refused_admission(journal, Cause::HalfOpen))?;
     let numbers = identity::decide(&arrival.request, &trunk, &policy.config.numbers, journal.steps())?;
-    journal.record_mut().caller = Some(numbers.caller.clone());
-    journal.record_mut().called = Some(numbers.called.clone());
+    let viewer = Viewer { target: "", trunk: trunk.config.privacy, own: None };
+    journal.record_mut().caller = Some(numbers.shown(viewer, &mut Vec::new()).caller);
+    journal.record_mut().called = Some(numbers.called.written(numbers.form).0);
+    journal.record_mut().correlation =
+        numbers.correlation.iter().map(|(id, value)| (id.to_owned(), value.to_owned())).collect();
     let query = Query {
         trunk: &trunk.config.name,
-        caller: &numbers.caller_key,
-        called: &numbers.called_key,
+        caller: numbers.caller_key(),
+        called: numbers.called_key(),
         request: &arrival.request,
     };
     let Some(route) = policy.routes.pick(&query, journal.steps()) else {
@@ -120,7 +132,7 @@ fn decide(
         negotiation::audio_formats(offer)?;
         negotiation::in_reach(policy, desk.settings.media_address, offer)?;
     }
-    Ok(Decided { trunk, slot, numbers, route, offer })
+    Ok(Decided { trunk, slot, pending, numbers, route, offer })
 }
 
 fn refused_admission(journal: &mut Journal, cause: Cause) -> Termination {
@@ -194,6 +206,7 @@ fn place(
         referrals: Referrals::default(),
         redirection: Redirection::default(),
         journal,
+        pending: Some(decided.pending),
         trunk_slot: Some(decided.slot),
         target_slot: None,
     };
@@ -209,6 +222,7 @@ fn place(
 impl Call {
     /// Calls the target at `position` of the route, or whatever follows when that cannot be done.
     pub fn try_target(&mut self, desk: &mut Desk, now: Instant, position: usize) {
+        let position = self.worth_a_try(now, position);
         let Some(target) = self.route.targets.get(position).cloned() else {
             self.divert_or_end(desk, now, Termination::new(Cause::NoRoute));
             return;
@@ -245,11 +259,14 @@ impl Call {
             refused_admission(&mut self.journal, cause)
         })?;
         let formats = self.formats_for(target.codecs.as_deref())?;
-        let headers = self.headers_for(target);
+        let viewer = Viewer { target: &target.name, trunk: self.trunk.config.privacy, own: target.recipe.privacy };
+        let shown = self.numbers.shown(viewer, self.journal.steps());
+        self.journal.record_mut().caller = Some(shown.caller.clone());
+        let headers = self.headers_for(target, &shown);
         let outgoing = Outgoing {
             request_uri,
             hop,
-            from: self.sender_for(desk, &self.numbers.caller, self.numbers.caller_name.as_deref()),
+            from: self.sender_for(desk, &shown.caller, shown.caller_name.as_deref()),
             headers,
             takes: target.codecs.clone(),
             formats,
@@ -263,7 +280,7 @@ impl Call {
         if target.kind == TargetKind::Daily {
             // After another target of Daily's it is the same held call: its room and its bot stay.
             self.hold = Hold::Waiting;
-            let facts = self.facts(target);
+            let facts = self.facts(target, shown);
             desk.outputs.push_back(Output::Report(room::Report::Placed(facts)));
         } else {
             self.leave_companion(desk);
@@ -331,37 +348,22 @@ impl Call {
         }
     }
 
-    /// The configured headers of a target, filled in.
-    fn headers_for(&mut self, target: &Target) -> Headers {
+    /// The headers of a target's INVITE beside those of the protocol.
+    fn headers_for(&mut self, target: &Target, shown: &Shown) -> Headers {
+        let pbx_call_id = self.journal.record().pbx_call_id.clone();
         let values = template::Values {
             numbers: &self.numbers,
-            pbx_call_id: &self.journal.record().pbx_call_id,
+            shown,
+            pbx_call_id: &pbx_call_id,
             call_id: self.id.as_str(),
-            trunk: &self.trunk.config.name,
+            trunk: &self.trunk,
             request: &self.request,
         };
-        let mut headers: Headers = Vec::with_capacity(target.headers.len() + target.uri_headers.len());
-        let mut steps = Vec::new();
-        for (name, template) in &target.headers {
-            let value = template.render(&values);
-            if value.is_empty() {
-                continue; // a header that says nothing is left out
-            }
-            steps.push(Step::Header { name: name.clone(), value: value.clone(), from: "template".to_owned() });
-            headers.push((Cow::Owned(name.clone()), value));
-        }
-        for (name, value) in &target.uri_headers {
-            // A header of the configuration's own table is the more deliberate one.
-            if !target.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
-                steps.push(Step::Header { name: name.clone(), value: value.clone(), from: "uri".to_owned() });
-                headers.push((Cow::Owned(name.clone()), value.clone()));
-            }
-        }
-        self.journal.steps().extend(steps);
-        headers
+        let composed = target.recipe.compose(&values, self.journal.steps());
+        composed.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect()
     }
 
-    fn facts(&self, target: &Target) -> CallFacts {
+    fn facts(&self, target: &Target, shown: Shown) -> CallFacts {
         let headers = self
             .policy
             .room_headers
@@ -375,9 +377,9 @@ impl Call {
             call_id: self.id.clone(),
             trunk: self.trunk.config.name.clone(),
             target: target.name.clone(),
-            caller: self.numbers.caller.clone(),
-            called: self.numbers.called.clone(),
-            caller_name: self.numbers.caller_name.clone(),
+            caller: shown.caller,
+            called: shown.called,
+            caller_name: shown.caller_name,
             pbx_call_id: self.journal.record().pbx_call_id.clone(),
             headers,
         }

@@ -2,6 +2,7 @@
 //! and a network that loses nothing. One test for each crossing of events that a table of one call cannot show.
 
 mod change;
+mod door;
 mod early;
 mod inside;
 mod looking;
@@ -46,6 +47,7 @@ struct TestPlane(Rc<Told>);
 struct Bench {
     now: Instant,
     shard: Shard,
+    policy: Arc<Policy>,
     pbx: Endpoint,
     cloud: Endpoint,
     told: Rc<Told>,
@@ -112,13 +114,14 @@ impl Bench {
         };
         let told = Rc::<Told>::default();
         let plane = Box::new(TestPlane(told.clone()));
-        let shard = Shard::new(settings, sip(GATEWAY, "tl00-"), policy, plane, Metrics::new(), entropy.fork());
+        let shard = Shard::new(settings, sip(GATEWAY, "tl00-"), policy.clone(), plane, Metrics::new(), entropy.fork());
         let pbx = Endpoint::new(sip(PBX, "pbx-"), entropy.fork());
         let cloud = Endpoint::new(sip(CLOUD, "cloud-"), entropy.fork());
         let (pbx_events, cloud_events) = (vec![], vec![]);
         Self {
             now,
             shard,
+            policy,
             pbx,
             cloud,
             told,

@@ -1,10 +1,13 @@
 //! The configuration file: one type per section, loaded, checked as a whole, then immutable.
 
+pub mod extensions;
 pub mod value;
 // sections
 pub mod admin;
 pub mod daily;
+pub mod guard;
 pub mod http;
+pub mod keepalive;
 pub mod media;
 pub mod numbers;
 pub mod observe;
@@ -56,6 +59,8 @@ pub struct Config {
     /// Room plans; first match wins.
     #[serde(rename = "room")]
     pub rooms: Vec<room::RoomPlan>,
+    /// What strangers may do.
+    pub guard: guard::Guard,
     /// Logs.
     pub observe: observe::Observe,
     /// Not in this version.

@@ -1,9 +1,12 @@
 //! `[[trunk]]`: a peer on the enterprise side.
 
+use super::extensions::ExtensionList;
+use super::keepalive::Keepalive;
 use super::session::{Answer, Reliable, SessionTimer};
 use super::target::Transfer;
 use super::value::{Later, Number, Pattern, Peer};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One trunk.
 #[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
@@ -23,7 +26,7 @@ pub struct Trunk {
     /// ISO 3166 region of its numbers; default: `country` of `[numbers]`.
     #[serde(default)]
     pub country: Option<String>,
-    /// Are its identity headers (P-Asserted-Identity, Remote-Party-ID) believed?
+    /// Are its assertions believed: identity headers, Diversion, History-Info, Referred-By?
     #[serde(default = "yes")]
     pub trust: bool,
     /// Where the calling number is looked for, in this order.
@@ -35,6 +38,18 @@ pub struct Trunk {
     /// Rewrites of numbers, in order, before normalisation.
     #[serde(default)]
     pub translate: Vec<Translate>,
+    /// Numbers for what is dialled inside the PBX, `{ 7100 = "+12025550110" }`, looked up behind `translate`.
+    #[serde(default)]
+    pub extensions: BTreeMap<String, String>,
+    /// The same as CSV text, normally `"${file:extensions.csv}"`: extension, number; `extensions` wins.
+    #[serde(default)]
+    pub extensions_csv: Option<ExtensionList>,
+    /// May targets see who asked not to be shown? Default: no, unless the target's own `privacy` reveals it.
+    #[serde(default)]
+    pub privacy: Option<PrivacyPolicy>,
+    /// Headers of the PBX that go on to every target, by name; `X-Genesys-*` stands for all that start so.
+    #[serde(default)]
+    pub pass_headers: Vec<String>,
     /// Calls at the same time; no limit if absent.
     #[serde(default)]
     pub max_calls: Option<u32>,
@@ -56,9 +71,9 @@ pub struct Trunk {
     /// Not in this version.
     #[serde(default)]
     pub register: Option<Later>,
-    /// Not in this version.
+    /// How often it is asked by OPTIONS whether it is there; not at all if absent.
     #[serde(default)]
-    pub keepalive: Option<Later>,
+    pub keepalive: Option<Keepalive>,
     /// Not in this version.
     #[serde(default)]
     pub srtp: Option<Later>,
@@ -116,10 +131,28 @@ pub enum T38 {
 pub enum CallerSource {
     /// RFC 3325.
     PAssertedIdentity,
-    /// The draft that many PBXs still send.
+    /// The draft that many PBXs still send; of several parties the calling one.
     RemotePartyId,
+    /// RFC 3325, what a telephone proposes to its own proxy.
+    PPreferredIdentity,
     /// RFC 3261.
     From,
+    /// RFC 3892: who transferred the call.
+    ReferredBy,
+    /// RFC 5806: who redirected the call to us.
+    Diversion,
+    /// RFC 7044: who redirected the call to us.
+    HistoryInfo,
+}
+
+/// What becomes of a caller's wish not to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrivacyPolicy {
+    /// Number and name do not leave.
+    Withhold,
+    /// They leave all the same, unless the wish is `critical`.
+    Reveal,
 }
 
 /// Where a called number may stand.
@@ -130,6 +163,12 @@ pub enum CalledSource {
     RequestUri,
     /// RFC 3261 `To`.
     To,
+    /// RFC 7315: the address that the call was for before it was routed to us.
+    PCalledPartyId,
+    /// RFC 5806: the number that the caller dialled first.
+    Diversion,
+    /// RFC 7044: the same.
+    HistoryInfo,
 }
 
 /// One rewrite: `match` is replaced by `replace` (`$1` names a group); numbers that do not match stay.
@@ -149,7 +188,7 @@ impl CallerSource {
     /// The order of a PBX that is believed.
     #[must_use]
     pub fn standard() -> Vec<Self> {
-        vec![Self::PAssertedIdentity, Self::RemotePartyId, Self::From]
+        vec![Self::PAssertedIdentity, Self::RemotePartyId, Self::PPreferredIdentity, Self::From]
     }
 }
 
@@ -157,7 +196,7 @@ impl CalledSource {
     /// The usual order.
     #[must_use]
     pub fn standard() -> Vec<Self> {
-        vec![Self::RequestUri, Self::To]
+        vec![Self::RequestUri, Self::To, Self::PCalledPartyId]
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{CallId, Moment, Step};
 use crate::error::Termination;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 /// Where a call stands.
@@ -42,10 +43,16 @@ pub struct CallRecord {
     pub trunk: Option<String>,
     /// The target, once chosen.
     pub target: Option<String>,
+    /// The trunk that the caller was sent to in its place, if it came to that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
     /// Caller as sent to the cloud.
     pub caller: Option<String>,
     /// Called as sent to the cloud.
     pub called: Option<String>,
+    /// Identifiers of the PBX's own systems, by their template words: `ucid`, `session_id`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub correlation: BTreeMap<String, String>,
     /// Milliseconds from the INVITE to our 200 towards the caller.
     pub answered_ms: Option<u64>,
     /// Milliseconds from first message to end.

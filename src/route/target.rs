@@ -3,11 +3,14 @@
 
 use super::address::{AddressError, TargetAddress};
 use crate::config;
+use crate::config::keepalive::Keepalive;
 use crate::config::session::{Reliable, SessionTimer};
 use crate::config::target::{Redirect, TargetKind, Transfer};
+use crate::identity::headers::{PassList, Recipe};
 use crate::identity::template::{Template, TemplateError};
 use crate::sip::Hop;
 use crate::trunk::admission::Admission;
+use crate::trunk::health::Health;
 use std::sync::Arc;
 
 /// One target.
@@ -23,10 +26,8 @@ pub struct Target {
     pub hop: Hop,
     /// Whether that is an `outbound_proxy`.
     pub proxied: bool,
-    /// Headers of the INVITE: name and template. A value that comes out empty means that the header is left out.
-    pub headers: Vec<(String, Template)>,
-    /// Headers that the configured `uri` carried, escapes undone.
-    pub uri_headers: Vec<(String, String)>,
+    /// How the headers of its INVITEs are made.
+    pub recipe: Recipe,
     /// Codecs it takes, in order; `None` for all.
     pub codecs: Option<Vec<String>>,
     /// Reliable provisional responses (RFC 3262).
@@ -39,6 +40,10 @@ pub struct Target {
     pub redirect: Redirect,
     /// Its limits, shared by all shards and kept over a reload.
     pub admission: Arc<Admission>,
+    /// How it is asked whether it is there.
+    pub keepalive: Option<Keepalive>,
+    /// Whether it is up, shared and kept likewise.
+    pub health: Arc<Health>,
 }
 
 /// Why a target cannot be made ready; a checked configuration has none such.
@@ -55,16 +60,19 @@ pub enum TargetError {
 // === impl Target ===
 
 impl Target {
-    /// From its configuration and the gate that counts its calls.
+    /// From its configuration; limits and health are those of its predecessor, if there is one.
     ///
     /// # Errors
     /// An address or a template that cannot be read.
-    pub fn new(target: &config::target::Target, admission: Arc<Admission>) -> Result<Self, TargetError> {
+    pub fn new(target: &config::target::Target, previous: Option<&Self>) -> Result<Self, TargetError> {
         let name = &target.name;
+        let admission = previous.map_or_else(Default::default, |old| Arc::clone(&old.admission));
         admission.set_limits(target.max_calls, target.max_rate);
+        let health = previous.map_or_else(Default::default, |old| Arc::clone(&old.health));
+        health.set_rule(target.keepalive.as_ref());
         let address = TargetAddress::parse(&target.uri, target.outbound_proxy.as_deref())
             .map_err(|error| TargetError::Address(name.clone(), error))?;
-        let headers = target
+        let templates = target
             .effective_headers()
             .into_iter()
             .map(|(header, template)| match Template::parse(&template) {
@@ -78,14 +86,21 @@ impl Target {
             request_uri: address.request_uri,
             hop: address.hop,
             proxied: target.outbound_proxy.is_some(),
-            headers,
-            uri_headers: address.uri_headers,
+            recipe: Recipe {
+                templates,
+                fixed: address.uri_headers,
+                pass: PassList::new(&target.pass_headers),
+                limit: target.effective_header_limit().and_then(|limit| usize::try_from(limit).ok()),
+                privacy: target.privacy,
+            },
             codecs: target.effective_codecs(),
             reliable: target.reliable,
             session_timer: target.session_timer,
             transfer: target.transfer,
             redirect: target.redirect,
             admission,
+            keepalive: target.keepalive,
+            health,
         })
     }
 }

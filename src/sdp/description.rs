@@ -106,6 +106,12 @@ impl Description {
         self.audio.is_err() && self.image.is_some()
     }
 
+    /// Does it switch its audio off by port 0, with nothing in its place (RFC 3264 §8.2)?
+    #[must_use]
+    pub fn is_switched_off(&self) -> bool {
+        self.image.is_none() && matches!(self.audio, Err(Unusable::Disabled))
+    }
+
     /// Does it say the same as `other`? Everything but the `o=` line counts: its version should tell, but there are
     /// peers that raise it without a change, and peers that change without raising it.
     #[must_use]

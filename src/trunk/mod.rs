@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod admission;
+pub mod health;
 pub mod table;
 
 pub use table::{Table, Trunk};

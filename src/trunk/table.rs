@@ -2,7 +2,9 @@
 
 use super::address::TrunkAddress;
 use super::admission::Admission;
+use super::health::Health;
 use crate::config::{self, Config, value::Peer};
+use crate::identity::headers::PassList;
 use crate::identity::region::Region;
 use crate::record::Step;
 use std::collections::{BTreeSet, HashMap};
@@ -18,8 +20,14 @@ pub struct Trunk {
     pub region: Arc<Region>,
     /// Its limits, shared by all shards and kept over a reload.
     pub admission: Arc<Admission>,
+    /// Whether it is up, shared and kept likewise.
+    pub health: Arc<Health>,
     /// Where calls towards it go, if it has an `address`.
     pub address: Option<TrunkAddress>,
+    /// Numbers for what is dialled inside the PBX.
+    pub extensions: HashMap<String, String>,
+    /// Which of its headers go on to every target.
+    pub pass: PassList,
     peers: Vec<KnownPeer>,
 }
 
@@ -47,6 +55,13 @@ enum Fit {
     Exact,
 }
 
+/// Both lists of a trunk; what stands in the file itself beats the CSV.
+fn extensions(trunk: &config::trunk::Trunk) -> HashMap<String, String> {
+    let listed = trunk.extensions_csv.iter().flat_map(|list| list.iter());
+    let own = trunk.extensions.iter().map(|(extension, number)| (extension.as_str(), number.as_str()));
+    listed.chain(own).map(|(extension, number)| (extension.to_owned(), number.to_owned())).collect()
+}
+
 // === impl Table ===
 
 impl Table {
@@ -63,9 +78,11 @@ impl Table {
         let known = previous.trunks.iter().map(|trunk| (trunk.region.id(), Arc::clone(&trunk.region)));
         let mut regions: HashMap<&'static str, Arc<Region>> = known.collect();
         let trunk = |trunk: &config::trunk::Trunk| {
-            let admission =
-                previous.by_name(&trunk.name).map_or_else(Default::default, |old| Arc::clone(&old.admission));
+            let old = previous.by_name(&trunk.name);
+            let admission = old.as_ref().map_or_else(Default::default, |old| Arc::clone(&old.admission));
             admission.set_limits(trunk.max_calls, trunk.max_rate);
+            let health = old.map_or_else(Default::default, |old| Arc::clone(&old.health));
+            health.set_rule(trunk.keepalive.as_ref());
             let country = trunk.country.as_deref().unwrap_or(&config.numbers.country);
             let region =
                 regions.get(country).cloned().unwrap_or_else(|| Region::new(country).unwrap_or_default().into());
@@ -80,8 +97,11 @@ impl Table {
             Arc::new(Trunk {
                 region,
                 admission,
+                health,
                 address: trunk.address.as_deref().and_then(|address| TrunkAddress::parse(address).ok()),
                 peers: trunk.peers.iter().map(known).collect(),
+                extensions: extensions(trunk),
+                pass: PassList::new(&trunk.pass_headers),
                 config: trunk.clone(),
             })
         };
@@ -96,6 +116,18 @@ impl Table {
             .filter_map(|peer| match peer {
                 Peer::Name(name) => Some(name.clone()),
                 Peer::Net(_) => None,
+            })
+            .collect()
+    }
+
+    /// Every network and address that calls may come from, those of names included.
+    #[must_use]
+    pub fn peers(&self) -> Vec<ipnet::IpNet> {
+        let known = self.trunks.iter().flat_map(|trunk| &trunk.peers);
+        known
+            .flat_map(|known| match &known.peer {
+                Peer::Net(net) => vec![*net],
+                Peer::Name(_) => known.addresses.iter().map(|address| ipnet::IpNet::from(*address)).collect(),
             })
             .collect()
     }

@@ -1,11 +1,12 @@
 //! SIPp as PBX and as cloud, the built gateway between them: every behaviour of `sip-fixtures/scenarios` over real
 //! sockets, spoken by a SIP implementation that is not ours. Afterwards the gateway must be empty and stop when told.
 
+mod flood;
 mod gateway;
 mod sipp;
 mod table;
 
-use gateway::Gateway;
+use gateway::{Gateway, Ports};
 use sipp::{Part, Sipp};
 use std::net::UdpSocket;
 use std::path::Path;
@@ -57,6 +58,23 @@ scenarios! {
     a_forked_answer_is_acknowledged_and_hung_up
     the_pbx_holds_and_resumes
     the_cloud_holds_and_resumes
+    the_pbx_holds_in_every_direction
+    a_hold_of_rfc_2543_is_a_hold
+    a_hold_by_port_0_is_a_hold
+    a_hold_by_update_is_passed_as_update
+    a_hold_by_update_becomes_a_reinvite
+    a_second_update_is_told_when_to_come_again
+    changes_that_cross_are_refused_on_both_sides
+    an_offer_of_ours_that_meets_491_comes_again
+    a_change_without_offer_brings_one
+    fax_is_refused_and_audio_stays
+    fax_is_passed_where_the_trunk_says_so
+    a_multipart_invite_is_read
+    an_unknown_body_is_refused
+    other_streams_are_refused_in_their_places
+    another_codec_and_packet_time_are_passed
+    a_refused_change_keeps_the_call
+    a_description_that_changes_nothing_is_answered_here
     a_blind_transfer_of_the_cloud_brings_the_caller_to_the_named_party
     a_transfer_that_fails_leaves_the_caller_with_the_bot
     a_transfer_goes_on_when_the_one_who_asked_for_it_leaves
@@ -90,6 +108,22 @@ scenarios! {
     a_422_of_the_cloud_is_followed_in_the_same_call
     the_cloud_is_refreshed_by_update_and_by_reinvite
     a_refresher_that_vanished_ends_both_legs
+    a_withheld_caller_is_nobody_for_the_cloud
+    a_policy_reveals_a_withheld_caller
+    a_diverted_call_names_whom_the_caller_dialled
+    the_history_of_a_call_names_whom_the_caller_dialled
+    user_to_user_and_identifiers_reach_the_cloud
+    an_extension_is_called_by_its_number
+    allowed_headers_pass_and_no_others
+    headers_beyond_the_limit_give_way_in_order
+    an_identity_with_unescaped_quotes_counts
+    options_are_refused_when_every_target_is_down
+    a_target_that_is_down_is_passed_over
+    a_target_that_is_back_is_called_again
+    an_unknown_source_is_dropped_where_that_is_wanted
+    a_scanner_is_dropped_and_banned
+    a_stranger_that_asks_too_fast_is_limited
+    a_stranger_is_banned_and_the_ban_is_lifted
 }
 
 fn play(name: &str) {
@@ -101,33 +135,47 @@ fn play(name: &str) {
     let scenario = table::find(name);
     let folder = tempfile::tempdir().unwrap();
     // A socket that listens and never speaks: the one peer that SIPp cannot play.
-    let silent = (scenario.cloud.as_deref() == Some("silent")).then(|| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent_port = silent.local_addr().unwrap().port();
     let mut human = scenario.human.as_deref().map(|name| listening(&Part::human(name), folder.path()));
-    let mut cloud = cloud_of(&scenario, human.as_ref().map(Sipp::port), folder.path());
-    let cloud_port = match (&silent, &cloud) {
-        (Some(socket), _) => socket.local_addr().unwrap().port(),
-        (None, Some(cloud)) => cloud.port(),
-        // Nobody may be called: the call must end at the gateway's door.
-        (None, None) => sipp::free_ports(),
-    };
     let human_port = human.as_ref().map(Sipp::port);
-    let mut gateway = Gateway::start(&scenario, cloud_port, human_port, folder.path());
+    let at_once = scenario.cloud_comes.is_none();
+    let mut cloud =
+        at_once.then(|| cloud_part(&scenario, human_port)).flatten().map(|part| listening(&part, folder.path()));
+    let cloud_port = match (scenario.cloud.as_deref(), &cloud) {
+        (Some("silent"), _) => silent_port,
+        (_, Some(cloud)) => cloud.port(),
+        // Nobody is there, or not yet.
+        (_, None) => sipp::free_ports(),
+    };
+    let ports = Ports { cloud: cloud_port, human: human_port, silent: silent_port };
+    let mut gateway = Gateway::start(&scenario, &ports, folder.path());
     let to = gateway.sip(scenario.pbx_transport);
-    let mut pbx = Sipp::start(&Part::pbx(&scenario, to), folder.path());
 
     let mut complaints = vec![];
-    complaints.extend(pbx.finish(PATIENCE).err());
+    if let Some(line) = &scenario.cloud_comes {
+        complaints.extend(gateway.shows(line, Duration::from_secs(20)).err());
+        cloud = cloud_part(&scenario, human_port).map(|part| listening(&part.on(Some(cloud_port)), folder.path()));
+    }
+    complaints.extend(scenario.once.iter().filter_map(|line| gateway.shows(line, Duration::from_secs(20)).err()));
+    complaints.extend(Sipp::start(&Part::pbx(&scenario, to), folder.path()).finish(PATIENCE).err());
+    if let Some(act) = &scenario.afterwards {
+        complaints.extend(gateway.lift(&act.lift).err());
+        let part = Part::again(&scenario, &act.pbx, to);
+        complaints.extend(Sipp::start(&part, folder.path()).finish(PATIENCE).err());
+    }
     complaints.extend(cloud.as_mut().and_then(|cloud| cloud.finish(Duration::from_secs(10)).err()));
     complaints.extend(human.as_mut().and_then(|human| human.finish(Duration::from_secs(10)).err()));
     complaints.extend(gateway.empties(Duration::from_secs(10)).err());
     complaints.extend(scenario.reason.as_deref().and_then(|reason| gateway.counted_one_call(reason).err()));
+    complaints.extend(scenario.finally.iter().filter_map(|line| gateway.shows(line, Duration::from_secs(10)).err()));
     complaints.extend(gateway.stop(Duration::from_secs(15)).err());
     assert!(complaints.is_empty(), "\n{name}\n{}\n--- gateway log\n{}", complaints.join("\n"), gateway.log());
 }
 
-fn cloud_of(scenario: &Scenario, human_port: Option<u16>, folder: &Path) -> Option<Sipp> {
+fn cloud_part(scenario: &Scenario, human_port: Option<u16>) -> Option<Part> {
     let name = scenario.cloud.as_deref().filter(|name| *name != "silent")?;
-    Some(listening(&Part::cloud(scenario, name, human_port), folder))
+    Some(Part::cloud(scenario, name, human_port))
 }
 
 fn listening(part: &Part, folder: &Path) -> Sipp {

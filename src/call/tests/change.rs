@@ -114,6 +114,23 @@ fn the_hold_of_rfc_2543_is_a_sendonly_for_the_other_side_and_nothing_is_sent_to_
 }
 
 #[test]
+fn a_hold_by_port_0_is_an_inactive_for_the_other_side_and_is_answered_with_port_0() {
+    let mut bench = Bench::new("");
+    let (a, b) = bench.connected();
+    bench.change(a, b, Some(at("192.0.2.9", 0, "0 8", "")), Some(audio("inactive", "0")));
+    assert_eq!(direction(&offered(&bench.cloud_events, b).unwrap()), "a=inactive");
+    assert!(answered(&bench.pbx_events).unwrap().contains("m=audio 0 RTP/AVP 0 8\r\n"));
+    assert_eq!(bench.told(Side::A).remote, None);
+    // The same again is no news, and the way back is as from any hold.
+    bench.change(a, b, Some(at("192.0.2.9", 0, "0 8", "")), None);
+    assert!(answered(&bench.pbx_events).unwrap().contains("m=audio 0 "));
+    bench.change(a, b, Some(audio("sendrecv", "0 8")), Some(audio("sendrecv", "0")));
+    assert!(answered(&bench.pbx_events).unwrap().contains("m=audio 20000 RTP/AVP 0\r\n"));
+    assert_eq!(bench.flows(Side::A), (Flow::Open, Flow::Open));
+    assert_eq!(bench.flows(Side::B), (Flow::Open, Flow::Open));
+}
+
+#[test]
 fn a_direction_of_the_whole_session_counts_where_the_stream_says_nothing() {
     let mut bench = Bench::new("");
     let (a, b) = bench.connected();

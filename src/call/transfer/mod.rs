@@ -168,17 +168,18 @@ impl Call {
         leg.signalling = to.address();
         let body = self.in_place(side, &mut leg, |call| call.describe(desk, side, Direction::SendRecv, Kind::Offer));
         // Whom the new party will talk to: the caller, or for a caller's replacement whoever was called.
-        let talks_to = match (side, self.numbers.caller.as_str()) {
-            (Side::B, identity::ANONYMOUS) => identity::ANONYMOUS.to_owned(),
-            (Side::B, _) => self.numbers.caller_key.clone(),
-            (Side::A, _) => self.numbers.called_key.clone(),
+        let wish = &self.numbers.wish;
+        let talks_to = match side {
+            Side::B if wish.number => identity::ANONYMOUS,
+            Side::B => self.numbers.caller_key(),
+            Side::A => self.numbers.called_key(),
         };
-        let name = self.numbers.caller_name.as_deref().filter(|_| side == Side::B);
+        let name = self.numbers.caller_name.as_deref().filter(|_| side == Side::B && !wish.name);
         let invite = Invite {
             to: format!("<{}>", to.request_uri),
             request_uri: to.request_uri.clone(),
             hop: to.hop.clone(),
-            from: self.sender_for(desk, &talks_to, name),
+            from: self.sender_for(desk, talks_to, name),
             contact_user: "trunkline".to_owned(),
             max_forwards: self.request.max_forwards().unwrap_or(70).saturating_sub(1),
             headers,

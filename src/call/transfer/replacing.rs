@@ -58,6 +58,7 @@ impl Call {
         leg.theirs.clone_from(&formats);
         leg.formats = formats;
         leg.remote.clone_from(&offer);
+        leg.learn(&arrival.request);
         let body = self.in_place(side, &mut leg, |call| match &offer {
             Some(offer) => {
                 let asked = offer.audio().map_or(Direction::SendRecv, |audio| audio.direction);
@@ -75,7 +76,6 @@ impl Call {
         self.end_transfers(desk, now, "SIP;cause=487;text=\"replaced\"");
         let Some(old) = self.put(desk, now, side, leg) else { return Ok(()) };
         self.let_go(desk, now, old, lane, "Q.850;cause=16;text=\"replaced\"");
-        self.adjust(desk, now, side);
         if offer.is_none() {
             // The answer comes with the ACK, as it does for a re-INVITE without offer.
             let formats = self.leg(side).map(|leg| leg.formats.clone()).unwrap_or_default();
@@ -88,6 +88,7 @@ impl Call {
                 stage: ExchangeStage::Answered,
             });
         }
+        self.adjust(desk, now, side);
         Ok(())
     }
 

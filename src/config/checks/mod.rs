@@ -2,6 +2,7 @@
 //! be reached. It stands apart from the types because most of it looks at two sections at once.
 
 mod edges;
+mod guard;
 mod peers;
 mod policy;
 
@@ -27,6 +28,7 @@ pub(super) fn check(
     check.routes();
     check.daily();
     check.rooms();
+    check.guard();
     (check.problems, check.warnings)
 }
 
