@@ -1,3 +1,5 @@
+//! Ringback tones: what is heard, and how it is packed.
+
 use super::*;
 use rtp_rs::RtpReader;
 

@@ -1,3 +1,5 @@
+//! Reliable provisional responses under a virtual clock.
+
 use super::{Arrival, Described, Due, Inbox, Outbox, Unknown, Verdict};
 use std::time::{Duration, Instant};
 

@@ -1,3 +1,5 @@
+//! Session timers under a virtual clock.
+
 use super::*;
 
 fn seconds(seconds: u64) -> Duration {
