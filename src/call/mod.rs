@@ -2,11 +2,13 @@
 //! (`bridge`), and everything that can be known about a call is data in its record.
 
 mod align;
+mod at_once;
 pub mod bridge;
 mod commands;
 pub mod desk;
 mod divert;
 mod door;
+mod early;
 mod events;
 mod exchange;
 mod inside;
@@ -16,11 +18,13 @@ mod negotiation;
 pub mod policy;
 mod reach;
 mod redirect;
+mod refresh;
 mod refusal;
 mod setup;
 pub mod shard;
 mod state;
 mod teardown;
+mod terms;
 mod transfer;
 mod update;
 

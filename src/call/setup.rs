@@ -3,13 +3,15 @@
 
 use super::bridge::State;
 use super::desk::{CallTimer, Desk, Output};
+use super::early::Early;
 use super::journal::Journal;
 use super::leg::{Leg, Phase};
 use super::negotiation::{self, Kind};
 use super::redirect::Redirection;
 use super::state::{Attempt, Call, Hold};
 use super::transfer::Referrals;
-use super::{Policy, teardown};
+use super::{Policy, teardown, terms};
+use crate::config::session::Answer;
 use crate::config::target::TargetKind;
 use crate::error::{Cause, Termination};
 use crate::guard::Pending;
@@ -19,7 +21,7 @@ use crate::media::Side;
 use crate::observe::metrics::Reach;
 use crate::record::{CallFacts, CallId, Lane, Step};
 use crate::route::{Query, Route, Target};
-use crate::sip::endpoint::{Headers, Invite, LegId};
+use crate::sip::endpoint::{Headers, Invite, LegId, Terms};
 use crate::sip::timer::TimerKey;
 use crate::sip::uri::escape_user;
 use crate::sip::{Hop, Message, Source};
@@ -50,6 +52,18 @@ struct Decided {
     offer: Option<sdp::Description>,
 }
 
+/// Why an arrival is refused, and the header fields that its status demands.
+struct Refused {
+    termination: Termination,
+    headers: Headers,
+}
+
+impl From<Termination> for Refused {
+    fn from(termination: Termination) -> Self {
+        Self { termination, headers: Headers::new() }
+    }
+}
+
 /// Decides about a new INVITE: a call that was placed, or a refusal that was sent.
 pub(super) fn admit(desk: &mut Desk, policy: &Arc<Policy>, key: usize, now: Instant, arrival: Arrival) -> Option<Call> {
     let call_id = CallId::new(desk.settings.shard, &desk.entropy.hex(24));
@@ -59,10 +73,10 @@ pub(super) fn admit(desk: &mut Desk, policy: &Arc<Policy>, key: usize, now: Inst
     journal.moment(now, Lane::Pbx, Lane::Trunkline, "INVITE", uri);
     match decide(desk, policy, now, &arrival, &mut journal) {
         Ok(decided) => place(desk, policy, key, now, arrival, decided, journal),
-        Err(termination) => {
+        Err(Refused { termination, headers }) => {
             let trunk = journal.record().trunk.as_ref().and_then(|name| policy.trunks.by_name(name));
             let told = trunk.map_or_else(|| termination.clone(), |trunk| trunk.told(&termination));
-            teardown::refuse(desk, now, arrival.leg, journal, &told);
+            teardown::refuse(desk, now, arrival.leg, journal, &told, headers);
             None
         }
     }
@@ -74,18 +88,24 @@ fn decide(
     now: Instant,
     arrival: &Arrival,
     journal: &mut Journal,
-) -> Result<Decided, Termination> {
+) -> Result<Decided, Refused> {
     let source = arrival.source.peer.ip().to_canonical();
     let Some(trunk) = policy.trunks.matching(source, journal.steps()) else {
-        return Err(Termination::with_detail(Cause::UnknownSource, source.to_string()));
+        return Err(Termination::with_detail(Cause::UnknownSource, source.to_string()).into());
     };
     journal.record_mut().trunk = Some(trunk.config.name.clone());
     if trunk.health.note(now, Witness::Caller, Sign::Alive).is_some() {
         desk.metrics.trunk_reach(&trunk.config.name, Reach::Up);
     }
     if desk.settings.draining {
-        return Err(Termination::new(Cause::Draining));
+        return Err(Termination::new(Cause::Draining).into());
     }
+    desk.endpoint.agree(arrival.leg, terms::of_caller(&trunk.config)).map_err(|unfit| {
+        let termination = terms::termination(&unfit);
+        let gate = termination.cause.entry().code.to_owned();
+        journal.step(Step::Admission { gate, verdict: unfit.to_string() });
+        Refused { termination, headers: unfit.headers() }
+    })?;
     let slot = trunk.admission.admit(now).map_err(|refused| {
         let cause = match refused {
             admission::Refused::Calls => Cause::TrunkFull,
@@ -109,7 +129,7 @@ fn decide(
         request: &arrival.request,
     };
     let Some(route) = policy.routes.pick(&query, journal.steps()) else {
-        return Err(Termination::new(Cause::NoRoute));
+        return Err(Termination::new(Cause::NoRoute).into());
     };
     let offer = negotiation::description(&arrival.request, Cause::BadSdp)?;
     if let Some(offer) = &offer {
@@ -140,14 +160,14 @@ fn place(
         Err(exhausted) => {
             let termination = Termination::with_detail(Cause::NoMediaPort, exhausted.to_string());
             journal.step(Step::Admission { gate: "ports".to_owned(), verdict: exhausted.to_string() });
-            teardown::refuse(desk, now, arrival.leg, journal, &decided.trunk.told(&termination));
+            teardown::refuse(desk, now, arrival.leg, journal, &decided.trunk.told(&termination), Headers::new());
             return None;
         }
     };
     let looping =
         decided.offer.as_ref().map_or(Ok(()), |offer| negotiation::refuse_loop(&relay, desk, offer, Cause::MediaLoop));
     if let Err(termination) = looping {
-        teardown::refuse(desk, now, arrival.leg, journal, &termination);
+        teardown::refuse(desk, now, arrival.leg, journal, &termination, Headers::new());
         return None;
     }
     let mut a = Leg::new(arrival.leg, Phase::Incoming, desk.entropy.next_u64() >> 1);
@@ -158,7 +178,8 @@ fn place(
     a.learn(&arrival.request);
     a.remote = decided.offer;
     let Some(first) = decided.route.targets.first().cloned() else {
-        teardown::refuse(desk, now, arrival.leg, journal, &Termination::new(Cause::NoRoute));
+        let no_route = Termination::new(Cause::NoRoute);
+        teardown::refuse(desk, now, arrival.leg, journal, &no_route, Headers::new());
         return None;
     };
     let hard = now + policy.config.sip.max_duration.get();
@@ -183,6 +204,7 @@ fn place(
         hold: Hold::None,
         numbers: decided.numbers,
         request: arrival.request,
+        early: Early::default(),
         ring_timer: None,
         exchange_timer: None,
         glare_timer: None,
@@ -196,6 +218,9 @@ fn place(
     };
     desk.legs.insert(call.a.id, key);
     desk.active += 1;
+    if call.trunk.config.answer == Answer::Immediate {
+        call.answer_at_once(desk, now);
+    }
     call.try_target(desk, now, 0);
     Some(call)
 }
@@ -255,6 +280,7 @@ impl Call {
             formats,
             ring: self.route.ring_timeout,
             to_lane: Lane::CloudSip,
+            terms: terms::of_target(target),
         };
         self.target_slot = Some(slot);
         desk.metrics.call_started(&self.trunk.config.name, &target.name);
@@ -279,6 +305,7 @@ impl Call {
         leg.media_address = outgoing.media_address;
         leg.signalling = outgoing.hop.address.socket().map(|address| address.ip());
         self.b = Some(leg);
+        self.forget_early();
         let direction = self.a.direction();
         let body = self.describe(desk, Side::B, direction, Kind::Offer);
         let max_forwards = self.request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1);
@@ -294,7 +321,7 @@ impl Call {
         };
         self.note_invite(&outgoing.hop, &invite);
         let uri = invite.request_uri.clone();
-        let id = desk.endpoint.invite_by(now, invite, outgoing.path);
+        let id = desk.endpoint.invite_by(now, invite, outgoing.path, &outgoing.terms);
         desk.legs.insert(id, self.key);
         if let Some(b) = self.b.as_mut() {
             b.id = id;
@@ -397,6 +424,7 @@ pub(super) struct Outgoing {
     pub formats: Vec<sdp::Format>,
     pub ring: std::time::Duration,
     pub to_lane: Lane,
+    pub terms: Terms,
 }
 
 /// The inside of a quoted string (RFC 3261 §25.1).

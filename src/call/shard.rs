@@ -9,7 +9,7 @@ use super::teardown::{self, EndedBy};
 use super::{Policy, bridge, door, transfer};
 use crate::clock::Entropy;
 use crate::error::{Cause, Termination};
-use crate::media::{MediaEvent, Plane};
+use crate::media::{MediaEvent, Plane, Side};
 use crate::observe::Metrics;
 use crate::observe::metrics::Direction;
 use crate::record::{CallId, CallRecord};
@@ -301,6 +301,10 @@ impl Shard {
             Event::Requested { leg, id, request } => self.requested(now, leg, id, &request),
             Event::Replied { sent, leg, status, response } => self.replied(now, leg, sent, Answer { status, response }),
             Event::Noted { leg, note } => self.noted(now, leg, note),
+            Event::RefreshDue { leg } => self.with_leg(leg, |call, desk, side| call.refresh(desk, now, side)),
+            Event::Refreshed { leg, response } => {
+                self.with_leg(leg, |call, _, side| call.take_refresh(now, side, &response));
+            }
             event => {
                 let Some((leg, notice)) = notice(event) else { return };
                 let Some(key) = self.desk.legs.get(&leg).copied() else { return };
@@ -308,6 +312,14 @@ impl Shard {
                     call.on_leg(&mut self.desk, now, leg, &notice);
                 }
             }
+        }
+    }
+
+    /// The call and side of a leg in use, if there is one.
+    fn with_leg(&mut self, leg: LegId, act: impl FnOnce(&mut Call, &mut Desk, Side)) {
+        let call = self.desk.legs.get(&leg).and_then(|key| self.calls.get_mut(*key));
+        if let Some((call, side)) = call.and_then(|call| call.side_of(leg).map(|side| (call, side))) {
+            act(call, &mut self.desk, side);
         }
     }
 

@@ -14,6 +14,7 @@ pub mod numbers;
 pub mod observe;
 pub mod room;
 pub mod route;
+pub mod session;
 pub mod sip;
 pub mod target;
 pub mod trunk;

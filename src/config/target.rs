@@ -1,6 +1,7 @@
 //! `[[target]]`: a SIP address on the cloud side.
 
 use super::keepalive::Keepalive;
+use super::session::{Reliable, SessionTimer};
 use super::trunk::PrivacyPolicy;
 use super::value::Later;
 use super::way::{Nat, Oversize, PeerTls};
@@ -69,6 +70,12 @@ pub struct Target {
     /// How often it is asked by OPTIONS whether it is there; not at all if absent.
     #[serde(default)]
     pub keepalive: Option<Keepalive>,
+    /// Session timers (RFC 4028).
+    #[serde(default = "accept")]
+    pub session_timer: SessionTimer,
+    /// Reliable provisional responses (RFC 3262).
+    #[serde(default = "off")]
+    pub reliable: Reliable,
     /// Not in this version.
     #[serde(default)]
     pub peers: Option<Later>,
@@ -155,4 +162,12 @@ impl Target {
             (None, _) => None,
         }
     }
+}
+
+fn accept() -> SessionTimer {
+    SessionTimer::ACCEPT
+}
+
+fn off() -> Reliable {
+    Reliable::Off
 }

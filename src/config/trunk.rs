@@ -3,6 +3,7 @@
 use super::causes::Causes;
 use super::extensions::ExtensionList;
 use super::keepalive::Keepalive;
+use super::session::{Answer, Reliable, SessionTimer};
 use super::target::Transfer;
 use super::value::{Later, Number, Pattern, Peer};
 use super::way::{Nat, Oversize, PeerTls};
@@ -99,15 +100,15 @@ pub struct Trunk {
     /// Not in this version.
     #[serde(default)]
     pub dtmf: Option<Later>,
-    /// Not in this version.
+    /// Session timers (RFC 4028).
+    #[serde(default = "accept")]
+    pub session_timer: SessionTimer,
+    /// Reliable provisional responses (RFC 3262); default: `supported` towards callers, `off` for fallbacks.
     #[serde(default)]
-    pub session_timer: Option<Later>,
-    /// Not in this version.
+    pub reliable: Option<Reliable>,
+    /// When its calls are answered.
     #[serde(default)]
-    pub reliable: Option<Later>,
-    /// Not in this version.
-    #[serde(default)]
-    pub answer: Option<Later>,
+    pub answer: Answer,
 }
 
 /// A PBX family.
@@ -217,6 +218,10 @@ impl CalledSource {
     pub fn standard() -> Vec<Self> {
         vec![Self::RequestUri, Self::To, Self::PCalledPartyId]
     }
+}
+
+fn accept() -> SessionTimer {
+    SessionTimer::ACCEPT
 }
 
 fn yes() -> bool {

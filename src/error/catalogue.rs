@@ -87,6 +87,12 @@ catalogue! {
     NoUsableMedia = "no_usable_media" Pbx 488 88 "offer has no usable audio" "offer RTP/AVP audio with a codec that the target takes";
     /// The SDP cannot be read.
     BadSdp = "bad_sdp" Pbx 400 95 "session description cannot be read" "the detail names the line";
+    /// The PBX requires an extension that is off.
+    ExtensionOff = "extension_off" Configuration 420 127 "the call requires an extension that is off here" "set `reliable` or `session_timer` of the trunk, or switch it off at the PBX";
+    /// The PBX cannot do what the trunk requires.
+    ExtensionMissing = "extension_missing" Configuration 421 127 "the caller lacks an extension that is required here" "switch it on at the PBX, or set `reliable = \"supported\"` of the trunk";
+    /// The PBX asks for too short a session.
+    SessionTooShort = "session_too_short" Pbx 422 127 "session interval is too small" "raise the session interval of the PBX, or lower `min_se` of the trunk";
     /// A description names our own media address and port.
     MediaLoop = "media_loop" Pbx 488 88 "media would loop within this gateway" "the peer describes a media port of this very call as its own: look for a device that sends our description back";
     /// A body that has to be understood and is not.
@@ -143,6 +149,12 @@ catalogue! {
     // --- during the call
     /// The PBX never acknowledged the answer.
     NoAck = "no_ack" Network 408 102 "answer was never acknowledged: the ACK did not arrive" "the ACK never reached this gateway: check `advertise` of [sip], NAT and the PBX's route to it";
+    /// The PBX never acknowledged a reliable provisional response.
+    NoPrack = "no_prack" Network 504 102 "provisional response was never acknowledged: the PRACK did not arrive" "the PRACK never reached this gateway: check `advertise` of [sip], NAT and the PBX's route to it, or set `reliable = \"off\"` of the trunk";
+    /// The PBX did not refresh the session.
+    SessionExpiredPbx = "session_expired_pbx" Network 408 102 "session expired: the PBX is gone or did not refresh it" "look for a restart or failover of the PBX at this time, or a firewall that drops long calls";
+    /// The far side did not refresh the session.
+    SessionExpiredCloud = "session_expired_cloud" Network 408 102 "session expired: the far side is gone or did not refresh it" "look for a restart or failover at the target at this time, or a firewall that drops long calls";
     /// No audio came from the PBX at first.
     NoAudioFromPbx = "no_audio_from_pbx" Network 408 27 "no audio ever came from the PBX" "check `advertise` of [media] and the firewall between the PBX and the media ports";
     /// No audio came from the cloud at first.

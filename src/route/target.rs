@@ -4,6 +4,7 @@
 use super::address::{AddressError, TargetAddress};
 use crate::config;
 use crate::config::keepalive::Keepalive;
+use crate::config::session::{Reliable, SessionTimer};
 use crate::config::target::{Redirect, TargetKind, Transfer};
 use crate::identity::headers::{PassList, Recipe};
 use crate::identity::template::{Template, TemplateError};
@@ -35,6 +36,10 @@ pub struct Target {
     pub media_address: Option<IpAddr>,
     /// Codecs it takes, in order; `None` for all.
     pub codecs: Option<Vec<String>>,
+    /// Reliable provisional responses (RFC 3262).
+    pub reliable: Reliable,
+    /// Session timers (RFC 4028).
+    pub session_timer: SessionTimer,
     /// What is done when it asks for a transfer.
     pub transfer: Transfer,
     /// What is done when it redirects a call.
@@ -97,6 +102,8 @@ impl Target {
             path: target.path(),
             media_address: target.media_address(),
             codecs: target.effective_codecs(),
+            reliable: target.reliable,
+            session_timer: target.session_timer,
             transfer: target.transfer,
             redirect: target.redirect,
             admission,

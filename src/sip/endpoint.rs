@@ -9,19 +9,24 @@ mod caller;
 mod cancel;
 mod clock;
 mod compose;
+mod extensions;
 mod fork;
 mod inbound;
 mod inside;
 mod leg;
 mod methods;
 mod outside;
+mod provisional;
+mod refresh;
 mod replies;
+mod retry;
 mod table;
 
 #[cfg(test)]
 mod tests;
 
 pub use asking::{OwnContact, Standalone};
+pub use extensions::{Acknowledges, Terms, Unfit};
 pub use methods::{ALLOW, SUPPORTED};
 
 use super::header::Replaces;
@@ -173,6 +178,29 @@ pub enum Event {
         status: StatusCode,
         /// The response, if one came.
         response: Option<Message>,
+    },
+    /// A refresh of ours by re-INVITE was answered and acknowledged; the response may describe the peer anew.
+    Refreshed {
+        /// The leg.
+        leg: LegId,
+        /// The response.
+        response: Message,
+    },
+    /// The session is to be refreshed, and the peer takes no UPDATE: [`Endpoint::refresh`] is to be called.
+    RefreshDue {
+        /// The leg.
+        leg: LegId,
+    },
+    /// Nobody refreshed the session in time (RFC 4028 §10). Nothing was hung up: that is the layer above's decision.
+    SessionExpired {
+        /// The leg.
+        leg: LegId,
+    },
+    /// A reliable provisional response of ours was not acknowledged in 64*T1: the INVITE is to be refused with 5xx
+    /// (RFC 3262 §3), by the layer above.
+    Unpracked {
+        /// The leg.
+        leg: LegId,
     },
     /// The ACK to our 2xx, first or re-INVITE, with its body if it has one.
     Acknowledged {

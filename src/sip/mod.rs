@@ -5,6 +5,7 @@ pub mod dialog;
 pub mod endpoint;
 pub mod header;
 pub mod method;
+pub mod session;
 pub mod status;
 pub mod timer;
 pub mod transaction;

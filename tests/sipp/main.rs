@@ -97,6 +97,18 @@ scenarios! {
     options_are_answered
     a_merged_request_is_refused_and_the_call_goes_on
     a_stray_bye_and_a_stray_cancel_are_told_so
+    a_reliable_183_is_repeated_until_its_prack_and_holds_the_answer_back
+    a_progress_that_is_never_acknowledged_is_refused
+    a_caller_without_a_required_extension_is_told_its_name
+    the_clouds_progress_is_acknowledged_in_order
+    a_lost_prack_is_sent_again
+    forks_with_early_media_are_one_dialog_for_the_pbx
+    progress_without_media_and_ringing_pass_as_they_are
+    a_caller_can_be_answered_at_once
+    too_short_a_session_gets_422_and_the_pbx_refreshes_the_longer_one
+    a_422_of_the_cloud_is_followed_in_the_same_call
+    the_cloud_is_refreshed_by_update_and_by_reinvite
+    a_refresher_that_vanished_ends_both_legs
     a_withheld_caller_is_nobody_for_the_cloud
     a_policy_reveals_a_withheld_caller
     a_diverted_call_names_whom_the_caller_dialled

@@ -1,10 +1,11 @@
 //! Whom a `Refer-To` means. A peer may name any host of the internet; what is called is only what the configuration
 //! knows: an address of a trunk or target as it was named, else the number alone at the call's own trunk.
 
-use crate::call::Policy;
+use crate::call::{Policy, terms};
 use crate::config::value::Peer;
 use crate::record::Lane;
 use crate::sip::Hop;
+use crate::sip::endpoint::Terms;
 use crate::sip::endpoint::aim::Path;
 use crate::sip::header::ReferTo;
 use crate::sip::uri::{self, Scheme, Uri};
@@ -20,6 +21,8 @@ pub(super) struct Destination {
     pub takes: Option<Vec<String>>,
     /// How it is reached in signalling, where that is not the usual way.
     pub path: Path,
+    /// What is agreed with it besides RFC 3261.
+    pub terms: Terms,
     /// The address that it sends media to, if not the usual one.
     pub media_address: Option<IpAddr>,
     pub lane: Lane,
@@ -54,6 +57,7 @@ pub(super) fn resolve(policy: &Policy, trunk: &Trunk, to: &ReferTo) -> Result<De
                 request_uri: to.uri.clone(),
                 takes: known.config.codecs.clone(),
                 path: known.config.path(),
+                terms: terms::of_fallback(&known.config),
                 media_address: known.config.media_address(),
                 lane: Lane::Pbx,
                 name: format!("{user} at trunk {}", known.config.name),
@@ -67,6 +71,7 @@ pub(super) fn resolve(policy: &Policy, trunk: &Trunk, to: &ReferTo) -> Result<De
                 request_uri: to.uri.clone(),
                 takes: target.codecs.clone(),
                 path: target.path.clone(),
+                terms: terms::of_target(target),
                 media_address: target.media_address,
                 lane: Lane::CloudSip,
                 name: format!("{user} at target {}", target.name),
@@ -86,6 +91,7 @@ pub(super) fn resolve(policy: &Policy, trunk: &Trunk, to: &ReferTo) -> Result<De
         hop: address.hop.clone(),
         takes: trunk.config.codecs.clone(),
         path: trunk.config.path(),
+        terms: terms::of_fallback(&trunk.config),
         media_address: trunk.config.media_address(),
         lane: Lane::Pbx,
         name: format!("{user} at trunk {name}"),

@@ -186,7 +186,7 @@ impl Call {
             headers,
             body,
         };
-        leg.id = desk.endpoint.invite_by(now, invite, to.path.clone());
+        leg.id = desk.endpoint.invite_by(now, invite, to.path.clone(), &to.terms);
         desk.legs.insert(leg.id, self.key);
         self.journal.moment(now, Lane::Trunkline, to.lane, "INVITE", Some(to.request_uri.clone()));
         let ring = Some(desk.timers.insert(now + RING, (self.key, CallTimer::Transfer)));

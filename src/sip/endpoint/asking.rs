@@ -106,7 +106,11 @@ impl Endpoint {
         if other || !matches!(state.bye, Bye::No) {
             return Err(CommandError::WrongState);
         }
-        let intent = Intent { method, number: None, headers, body };
+        let mut headers = std::borrow::Cow::Borrowed(headers);
+        if method == Method::Update {
+            headers.to_mut().extend(self.refresh_headers(leg));
+        }
+        let intent = Intent { method, number: None, headers: &headers, body };
         let request = self.address(leg, &intent).ok_or(CommandError::WrongState)?;
         Ok(SentId(self.start_client(now, Kind::Other, request, Purpose::Question(Some(leg)))))
     }

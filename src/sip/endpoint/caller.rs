@@ -10,6 +10,7 @@ use super::super::transaction::{Change, Reliability};
 use super::super::{Hop, Method, StatusCode};
 use super::aim::{Errand, Path};
 use super::compose::{ContactScheme, MAX_FORWARDS, Outline, Reply, Way, contact_towards};
+use super::extensions::Terms;
 use super::leg::{Bye, Leg};
 use super::table::{Ack, Alarms, Cancel, ClientEntry, ClientMachine, Owner, Purpose};
 use super::{Body, CommandError, Endpoint, Headers, Invite, LegId, methods};
@@ -46,11 +47,18 @@ pub(super) struct Addressed {
 impl Endpoint {
     /// Sends an INVITE that is to make a dialog. `Progress`, then one of `Answered`, `Refused` and `Unanswered` follow.
     pub fn invite(&mut self, now: Instant, invite: Invite) -> LegId {
-        self.invite_by(now, invite, Path::default())
+        self.invite_by(now, invite, Path::default(), &Terms::PLAIN)
+    }
+
+    /// The same, on terms besides RFC 3261.
+    pub fn invite_on(&mut self, now: Instant, invite: Invite, terms: &Terms) -> LegId {
+        self.invite_by(now, invite, Path::default(), terms)
     }
 
     /// The same, to a peer that is not reached in the usual way.
-    pub fn invite_by(&mut self, now: Instant, invite: Invite, path: Path) -> LegId {
+    pub fn invite_by(&mut self, now: Instant, mut invite: Invite, path: Path, terms: &Terms) -> LegId {
+        let (extensions, headers) = self.propose(terms);
+        invite.headers.extend(headers);
         let call_id = format!("{}{}", self.settings.call_id_prefix, self.entropy.hex(24));
         let local_tag = self.entropy.hex(16);
         let branch = self.branch();
@@ -94,6 +102,8 @@ impl Endpoint {
             outgoing: None,
             to_acknowledge: None,
             cancelled: false,
+            offered: invite.body.is_some(),
+            extensions,
             bye: Bye::No,
         });
         self.leg_index.insert(key, id);
@@ -127,7 +137,7 @@ impl Endpoint {
         &mut self,
         now: Instant,
         leg: LegId,
-        headers: Headers,
+        mut headers: Headers,
         body: Option<Body>,
     ) -> Result<(), CommandError> {
         let state = self.legs.get(leg.0).ok_or(CommandError::NoSuchLeg)?;
@@ -138,6 +148,7 @@ impl Endpoint {
         if ours || state.incoming.is_some() || !state.unacknowledged.is_empty() {
             return Err(CommandError::Pending);
         }
+        headers.extend(self.refresh_headers(leg));
         let intent = Intent { method: Method::Invite, number: None, headers: &headers, body: body.as_ref() };
         let request = self.address(leg, &intent).ok_or(CommandError::WrongState)?;
         let client = self.start_client(now, Kind::Invite, request, Purpose::Reinvite(leg));
@@ -149,11 +160,15 @@ impl Endpoint {
 
     /// Ends an answered call: `Closed` follows when the BYE is answered or given up. A pending INVITE of the peer gets
     /// 487, a 2xx that was not acknowledged its ACK. The called side's BYE waits until its 2xx is ACKed or given up
-    /// (§15).
+    /// (§15). An answer that still waits for a PRACK becomes a refusal.
     ///
     /// # Errors
     /// `WrongState` before the answer (`cancel` or `reject` is meant) and after the first time.
     pub fn bye(&mut self, now: Instant, leg: LegId, headers: Headers) -> Result<(), CommandError> {
+        if let Some(status) = self.refusal_of_promise(leg) {
+            return self.reject(now, leg, status, None, headers);
+        }
+        self.stop_session(leg);
         let state = self.legs.get_mut(leg.0).ok_or(CommandError::NoSuchLeg)?;
         if !state.answered || !matches!(state.bye, Bye::No) {
             return Err(CommandError::WrongState);

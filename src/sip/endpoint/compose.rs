@@ -5,6 +5,7 @@ use super::super::dialog::state::tagged;
 use super::super::header::{NameAddr, via};
 use super::super::uri;
 use super::super::{HeaderName, Hop, LocalAddress, Message, Method, Protocol, Source, StatusCode, Writer};
+use super::methods::BY_TERMS;
 use super::{ALLOW, Body, Headers, SUPPORTED, Settings};
 
 use bytes::Bytes;
@@ -78,7 +79,10 @@ impl Outline<'_> {
             writer.header("Contact", contact);
         }
         if matches!(self.method, Method::Invite | Method::Update) {
-            writer.header("Allow", ALLOW).header("Supported", SUPPORTED);
+            writer.header("Allow", ALLOW);
+            if !says_supported(self.headers) {
+                writer.header("Supported", SUPPORTED);
+            }
         }
         writer.header("User-Agent", &settings.user_agent);
         add(&mut writer, self.headers, self.body);
@@ -142,16 +146,22 @@ impl<'a> Reply<'a> {
         {
             writer.header("Allow", ALLOW);
         }
-        if self.status.is_success() && (is_invite || is_options) {
+        if self.status.is_success() && is_invite && !says_supported(self.headers) {
             writer.header("Supported", SUPPORTED);
         }
         if is_options && self.status.is_success() {
+            writer.header("Supported", format!("{SUPPORTED}, {BY_TERMS}"));
             writer.header("Accept", "application/sdp, multipart/mixed");
         }
         writer.header("Server", &settings.user_agent);
         add(&mut writer, self.headers, self.body);
         writer.finish()
     }
+}
+
+/// The terms of a leg have more to say of what is supported.
+fn says_supported(headers: &Headers) -> bool {
+    headers.iter().any(|(name, _)| name == "Supported")
 }
 
 fn add(writer: &mut Writer, headers: &Headers, body: Option<&Body>) {

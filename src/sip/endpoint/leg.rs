@@ -1,11 +1,13 @@
 //! One leg: the dialogs that one INVITE made, and which INVITE, ACK or BYE is under way in them. Apart from the
 //! transactions, which it names by number and outlives.
 
-use super::super::dialog::{Dialog, OutOfOrder, Sequence};
+use super::super::dialog::{Dialog, OutOfOrder};
 use super::super::header::via::Via;
+use super::super::session::reliable::Inbox;
 use super::super::uri::{self, Uri};
-use super::super::{Hop, HopAddress, Message, Protocol, Source};
+use super::super::{HeaderName, Hop, HopAddress, Message, Protocol, Source};
 use super::aim::{Nat, Path};
+use super::extensions::Extensions;
 use super::{Endpoint, Event, Headers, LegId};
 
 use smallvec::SmallVec;
@@ -48,14 +50,19 @@ pub(super) struct Leg {
     pub(super) to_acknowledge: Option<ToAcknowledge>,
     /// Our first INVITE is being cancelled: an answer comes too late.
     pub(super) cancelled: bool,
+    /// Our first INVITE, or the peer's, carried an offer.
+    pub(super) offered: bool,
+    /// What this leg does besides RFC 3261.
+    pub(super) extensions: Option<Box<Extensions>>,
     pub(super) bye: Bye,
 }
 
-/// An early dialog of the caller: enough to know its requests.
+/// An early dialog of the caller.
 #[derive(Debug)]
 pub(super) struct Early {
-    tag: Option<Box<[u8]>>,
-    sequence: Sequence,
+    pub(super) dialog: Dialog,
+    /// The order of the reliable provisional responses in it.
+    pub(super) inbox: Inbox,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +102,8 @@ impl Leg {
             Some(dialog) if dialog.remote_tag() == tag => Some(dialog.take(number)),
             Some(_) => None,
             None => {
-                self.early.iter_mut().find(|early| early.tag.as_deref() == tag).map(|early| early.sequence.take(number))
+                let early = self.early.iter_mut().find(|early| early.dialog.remote_tag() == tag);
+                early.map(|early| early.dialog.take(number))
             }
         }
     }
@@ -103,9 +111,12 @@ impl Leg {
     /// Notes the early dialog that a provisional response made.
     pub(super) fn note_early(&mut self, response: &Message) {
         let tag = response.to_tag();
-        let known = self.early.iter().any(|early| early.tag.as_deref() == tag);
+        let known = self.early.iter().any(|early| early.dialog.remote_tag() == tag);
         if tag.is_some() && !known && self.early.len() < EARLY_DIALOGS {
-            self.early.push(Early { tag: tag.map(Box::from), sequence: Sequence::new(0, None) });
+            // Without Contact, as RFC 2543 allowed: the address that was called.
+            let fallback = response.address(HeaderName::To).map_or(&b""[..], |to| to.uri);
+            let dialog = Dialog::of_answer(response, &self.from, fallback);
+            self.early.push(Early { dialog, inbox: Inbox::default() });
         }
     }
 
@@ -115,6 +126,11 @@ impl Leg {
         let local = self.peer.filter(|peer| peer.protocol == Protocol::Udp && hop.protocol == Protocol::Udp)?.local;
         let family = hop.address.socket().map_or(local.is_ipv4(), |address| address.is_ipv4());
         (local.is_ipv4() == family).then_some(local)
+    }
+
+    /// The early dialog of this tag.
+    pub(super) fn early_mut(&mut self, tag: Option<&[u8]>) -> Option<&mut Early> {
+        self.early.iter_mut().find(|early| early.dialog.remote_tag() == tag)
     }
 
     /// Where a request to `uri` goes in this leg.
@@ -218,6 +234,7 @@ impl Endpoint {
         }
         // §13.2.2.4: whatever came of the call, its 2xx is ACKed, or it would be repeated for half a minute.
         self.acknowledge_anyway(id);
+        self.disarm_extensions(id);
         let Some(leg) = self.legs.remove(id.0) else { return };
         self.dialogs -= leg.dialogs();
         if let Some(key) = key {

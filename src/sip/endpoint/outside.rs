@@ -79,6 +79,8 @@ impl Endpoint {
             outgoing: None,
             to_acknowledge: None,
             cancelled: false,
+            offered: !request.body().is_empty(),
+            extensions: None,
             bye: Bye::No,
         });
         let leg = LegId(id);

@@ -87,6 +87,11 @@ impl Endpoint {
         if let Some(spare) = spare {
             return self.retry(now, spare, id, why_of(step.report));
         }
+        if let (Some(Report::Failure), Some((_, response))) = (step.report, &input)
+            && self.ask_for_more(now, id, purpose, response)
+        {
+            return;
+        }
         match (step.report, input) {
             (Some(Report::Provisional), Some((source, response))) => {
                 self.progressed(now, id, purpose, source, response);
@@ -121,7 +126,13 @@ impl Endpoint {
             (_, None | Some(client::Report::Provisional)) => {}
             // §15.1.1: whatever came of the BYE, the session is over.
             (Purpose::Bye(leg), Some(_)) => self.end_leg(now, leg),
-            (Purpose::Question(leg), Some(report)) => self.replied(name, leg, report, input),
+            (Purpose::Refresh(leg), Some(report)) => self.update_replied(now, leg, report, input.as_ref()),
+            (Purpose::Question(leg), Some(report)) => {
+                if let (Some(leg), Some(response)) = (leg, &input) {
+                    self.note_reply(now, leg, response);
+                }
+                self.replied(name, leg, report, input);
+            }
             _ => {}
         }
     }
@@ -142,7 +153,10 @@ impl Endpoint {
             && let Some(response) = response
         {
             entry.ack = ack_of(&entry.request, response, &self.settings.user_agent);
-            entry.request = Bytes::new();
+            // A 422 may make another INVITE of it.
+            if response.status() != Some(StatusCode::SESSION_INTERVAL_TOO_SMALL) {
+                entry.request = Bytes::new();
+            }
         }
         if let Some(ack) = entry.ack.clone() {
             let (hop, from) = (entry.hop.clone(), entry.from);
@@ -154,13 +168,17 @@ impl Endpoint {
         if let Purpose::Invite(leg) = purpose
             && response.status().is_some_and(|status| status.get() > 100)
             && let Some(state) = self.legs.get_mut(leg.0)
-            && !state.cancelled
         {
-            state.peer = Some(source);
-            let before = state.dialogs();
+            let (before, cancelled) = (state.dialogs(), state.cancelled);
             state.note_early(&response);
             self.dialogs += state.dialogs() - before;
-            self.events.push_back(Event::Progress { leg, response });
+            if !cancelled {
+                state.peer = Some(source);
+            }
+            // A peer that we cancel wants its PRACK all the same, or it repeats its response until the CANCEL is there.
+            if self.take_provisional(now, leg, &response).is_some() && !cancelled {
+                self.events.push_back(Event::Progress { leg, response });
+            }
         }
         self.send_cancel(now, id);
     }
@@ -180,7 +198,8 @@ impl Endpoint {
         }
         match purpose {
             Purpose::Invite(leg) => self.answered(now, id, leg, source, response),
-            Purpose::Reinvite(leg) => self.reinvite_answered(id, leg, source, response),
+            Purpose::Reinvite(leg) => self.reinvite_answered(now, id, leg, source, response),
+            Purpose::Refresh(leg) => self.refresh_answered(now, id, leg, response),
             // Too late: another address has the call.
             Purpose::Forsaken => self.decline(now, id, source, &response),
             Purpose::Bye(_) | Purpose::Question(_) | Purpose::Nobody => {}
@@ -203,7 +222,11 @@ impl Endpoint {
         let fallback = invite.as_ref().and_then(Message::request_uri).unwrap_or_default();
         state.peer = Some(*source);
         self.dialogs -= state.dialogs();
-        state.dialog = Some(Dialog::of_answer(&response, &state.from, fallback));
+        let mut dialog = Dialog::of_answer(&response, &state.from, fallback);
+        if let Some(early) = state.early_mut(response.to_tag()) {
+            dialog.resume(&early.dialog);
+        }
+        state.dialog = Some(dialog);
         state.early = Vec::new();
         self.dialogs += state.dialogs();
         state.answered = true;
@@ -211,10 +234,11 @@ impl Endpoint {
         let number = response.cseq().map_or(1, |cseq| cseq.number);
         state.to_acknowledge = Some(ToAcknowledge { client: id, number });
         entry.answers.push(Answer { tag: response.to_tag().map(Box::from), ack: None });
+        self.note_success(now, leg, &response);
         self.events.push_back(Event::Answered { leg, response });
     }
 
-    fn reinvite_answered(&mut self, id: u64, leg: LegId, source: &Source, response: Message) {
+    fn reinvite_answered(&mut self, now: Instant, id: u64, leg: LegId, source: &Source, response: Message) {
         let Some(state) = self.legs.get_mut(leg.0) else {
             return self.acknowledge_late(id, source, &response);
         };
@@ -238,6 +262,7 @@ impl Endpoint {
             // The layer above is done with this leg.
             self.acknowledge_anyway(leg);
         } else {
+            self.note_success(now, leg, &response);
             self.events.push_back(Event::ReinviteAnswered { leg, response });
         }
     }
@@ -254,6 +279,10 @@ impl Endpoint {
                 let status = response.status().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
                 self.reinvite_refused(leg, status, Some(response));
             }
+            Purpose::Refresh(leg) => {
+                let status = response.status().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
+                self.refresh_refused(now, leg, status, Some(&response));
+            }
             Purpose::Bye(_) | Purpose::Question(_) | Purpose::Forsaken | Purpose::Nobody => {}
         }
     }
@@ -266,14 +295,8 @@ impl Endpoint {
                 self.events.push_back(Event::Unanswered { leg, why });
                 self.end_leg(now, leg);
             }
-            Purpose::Reinvite(leg) => {
-                // §8.1.3.1: silence is 408, a transport error 503.
-                let status = match why {
-                    Silence::Timeout => StatusCode::REQUEST_TIMEOUT,
-                    Silence::Transport => StatusCode::SERVICE_UNAVAILABLE,
-                };
-                self.reinvite_refused(leg, status, None);
-            }
+            Purpose::Reinvite(leg) => self.reinvite_refused(leg, status_of(why), None),
+            Purpose::Refresh(leg) => self.refresh_refused(now, leg, status_of(why), None),
             Purpose::Bye(_) | Purpose::Question(_) | Purpose::Forsaken | Purpose::Nobody => {}
         }
     }
@@ -293,6 +316,14 @@ const fn why_of(report: Option<Report>) -> &'static str {
         Some(Report::Timeout) => "no answer",
         Some(Report::Failure) => "503",
         _ => "cannot be reached",
+    }
+}
+
+/// §8.1.3.1: silence is 408, a transport error 503.
+fn status_of(why: Silence) -> StatusCode {
+    match why {
+        Silence::Timeout => StatusCode::REQUEST_TIMEOUT,
+        Silence::Transport => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -16,11 +16,15 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-/// A timer of a transaction in the wheel.
+/// A timer in the wheel.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Alarm {
-    pub(super) owner: Owner,
-    pub(super) timer: Timer,
+pub(super) enum Alarm {
+    /// Of a transaction.
+    Transaction(Owner, Timer),
+    /// The next repetition, or the end, of a leg's reliable provisional response.
+    Provisional(LegId),
+    /// The next refresh, or the end, of a leg's session.
+    Session(LegId),
 }
 
 /// Whose timer it is.
@@ -79,7 +83,9 @@ pub(super) enum Purpose {
     Question(Option<LegId>),
     /// An INVITE that was sent to another address since: whatever comes of it is ended.
     Forsaken,
-    /// CANCEL, and the BYE of a fork that lost: nobody waits.
+    /// A refresh of the session, by UPDATE or re-INVITE.
+    Refresh(LegId),
+    /// PRACK, CANCEL, and the BYE of a fork that lost: nobody waits.
     Nobody,
 }
 
@@ -147,7 +153,7 @@ impl Alarms {
                 wheel.cancel(key);
             }
             if let Change::Arm(timer, after) = change {
-                *slot = Some(wheel.insert(now + after, Alarm { owner, timer }));
+                *slot = Some(wheel.insert(now + after, Alarm::Transaction(owner, timer)));
             }
         }
     }

@@ -9,6 +9,8 @@ mod dialog;
 mod network;
 mod noise;
 mod refusals;
+mod reliable;
+mod session_timer;
 mod transport;
 
 use super::*;

@@ -2,6 +2,7 @@
 //! NAT.
 
 use super::super::aim::{Errand, Large, Nat, Path, Reach};
+use super::super::extensions::Terms;
 use super::*;
 use crate::sip::transaction::ClientId;
 
@@ -230,7 +231,7 @@ fn a_request_too_large_for_a_datagram_goes_by_tcp_and_by_udp_if_that_is_refused(
 fn large_requests_stay_datagrams_where_that_is_configured() {
     let mut bench = Bench::new();
     let path = Path { large: Large::Datagram, ..Path::default() };
-    bench.endpoint.invite_by(bench.now, large(), path);
+    bench.endpoint.invite_by(bench.now, large(), path, &Terms::PLAIN);
     assert_eq!(bench.transmitted().0.hop.protocol, Protocol::Udp);
     bench.endpoint.set_reach(Reach { datagram: None, ..Reach::default() });
     bench.endpoint.invite(bench.now, large());
@@ -283,7 +284,7 @@ fn a_peer_can_know_us_by_an_address_of_its_own() {
     bench.endpoint.answer(bench.now, leg, Headers::new(), None).unwrap();
     let answer = bench.sent().pop().unwrap();
     assert_eq!(text(&answer, HeaderName::Contact), "<sip:+15550100@203.0.113.5:5060>");
-    bench.endpoint.invite_by(bench.now, invite(), path());
+    bench.endpoint.invite_by(bench.now, invite(), path(), &Terms::PLAIN);
     let (_, invite) = bench.transmitted();
     assert!(text(&invite, HeaderName::Via).starts_with("SIP/2.0/UDP 203.0.113.5:5060;"));
     assert_eq!(text(&invite, HeaderName::Contact), "<sip:+15550199@203.0.113.5:5060>");
