@@ -13,8 +13,10 @@ use crate::observe::Metrics;
 use crate::record::{CallFacts, CallRecord, Step};
 use crate::room::{self, Report};
 use crate::route::{Query, RetryOn, Route};
-use crate::sip::{HeaderName, Message, Source};
+use crate::sip::endpoint::aim::Errand;
+use crate::sip::{HeaderName, Hop, HopAddress, Message, Source};
 use bytes::{Bytes, BytesMut};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -103,11 +105,21 @@ fn rehearse(stage: &Stage, policy: Arc<Policy>, message: &Message, source: Sourc
     let live = shard.page(0, |_| true).records.pop();
     let record = live.and_then(|outline| shard.record(&outline.call_id));
     let mut played = Played { record, ..Played::default() };
+    // Nobody is asked for addresses here: the request is written as if one had been found.
+    let mut named = None;
+    while let Some(errand) = shard.poll_errand() {
+        let Errand::Locate { transaction, hop } = errand else { continue };
+        named.get_or_insert_with(|| hop.to_string());
+        let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), hop.protocol.port());
+        let found = Hop { address: HopAddress::Socket(nowhere), ..hop };
+        shard.located(now, transaction, Ok((vec![found], "name")));
+    }
     while let Some(transmit) = shard.poll_transmit() {
         let payload = transmit.payload;
         if payload.starts_with(b"INVITE ") {
             let message = String::from_utf8_lossy(&payload).into_owned();
-            let sent = Sent { to: transmit.hop.to_string(), bytes: payload.len(), message };
+            let to = named.take().unwrap_or_else(|| transmit.hop.to_string());
+            let sent = Sent { to, bytes: payload.len(), message };
             played.sent.get_or_insert(sent);
         } else if payload.starts_with(b"SIP/2.0 ") && !payload.starts_with(b"SIP/2.0 1") {
             played.response = Some(payload);
