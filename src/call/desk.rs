@@ -6,8 +6,9 @@ use crate::media::Plane;
 use crate::observe::Metrics;
 use crate::record::CallRecord;
 use crate::room::Report;
-use crate::sip::endpoint::{Endpoint, LegId};
+use crate::sip::endpoint::{Endpoint, LegId, SentId};
 use crate::sip::timer::TimerWheel;
+use crate::sip::{Message, StatusCode};
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
@@ -45,6 +46,17 @@ pub enum Output {
     Report(Report),
     /// To the store.
     Finished(Box<CallRecord>),
+    /// To whoever sent a request outside of all calls.
+    Replied(SentId, Box<Answer>),
+}
+
+/// What came of a request outside of all calls.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status; 408 when nothing came in time and 503 when sending failed.
+    pub status: StatusCode,
+    /// The response, if one came.
+    pub response: Option<Message>,
 }
 
 /// What the shard lends to a call.

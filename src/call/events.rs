@@ -48,7 +48,11 @@ pub(super) fn notice(event: Event) -> Option<(LegId, Notice)> {
         Event::Unacknowledged { leg } => without(leg, Happened::Unacknowledged, 408),
         Event::Cancelled { leg, request } => with(leg, Happened::Cancelled, request),
         Event::HungUp { leg, request } => with(leg, Happened::HungUp, request),
-        Event::Invited { .. } | Event::OutOfDialog { .. } | Event::Closed { .. } => None,
+        Event::Invited { .. }
+        | Event::OutOfDialog { .. }
+        | Event::Requested { .. }
+        | Event::Replied { .. }
+        | Event::Closed { .. } => None,
     }
 }
 

@@ -7,6 +7,7 @@ pub mod desk;
 mod divert;
 mod events;
 mod exchange;
+mod inside;
 pub mod journal;
 pub mod leg;
 mod negotiation;
@@ -16,7 +17,7 @@ pub mod shard;
 mod state;
 mod teardown;
 
-pub use desk::{Output, ShardSettings};
+pub use desk::{Answer, Output, ShardSettings};
 pub use policy::Policy;
 pub use shard::Shard;
 

@@ -1,7 +1,7 @@
 //! A shard: some of the gateway's calls with everything they need, owned by one thread and shared with none. It is
 //! sans-IO: messages, instructions and time go in; messages, reports and finished records come out.
 
-use super::desk::{CallTimer, Desk, OWNER_PLACE, Output, ShardSettings};
+use super::desk::{Answer, CallTimer, Desk, OWNER_PLACE, Output, ShardSettings};
 use super::events::notice;
 use super::setup::{self, Arrival};
 use super::state::Call;
@@ -14,7 +14,7 @@ use crate::observe::Metrics;
 use crate::observe::metrics::Direction;
 use crate::record::{CallId, CallRecord};
 use crate::room::Instruction;
-use crate::sip::endpoint::{Census, Endpoint, Event, Headers, LegId, RequestId, Settings};
+use crate::sip::endpoint::{Census, Endpoint, Event, Headers, LegId, RequestId, SentId, Settings, Standalone};
 use crate::sip::timer::TimerWheel;
 use crate::sip::transaction::ClientId;
 use crate::sip::{Message, Source, StatusCode, Transmit};
@@ -110,6 +110,11 @@ impl Shard {
         call.end(&mut self.desk, now, end, EndedBy::Gateway);
         self.drain_events(now);
         live
+    }
+
+    /// Sends a request outside of all calls; [`Output::Replied`] with the same name follows.
+    pub fn ask(&mut self, now: Instant, question: Standalone) -> SentId {
+        self.desk.endpoint.send_standalone(now, question)
     }
 
     /// Refuses new calls from now on.
@@ -218,6 +223,8 @@ impl Shard {
             Event::Invited { leg, request, source } => self.invited(now, Arrival { leg, request, source }),
             Event::OutOfDialog { id, source, .. } => self.options(now, id, source),
             Event::Closed { leg } => self.closed(now, leg),
+            Event::Requested { leg, id, request } => self.requested(now, leg, id, &request),
+            Event::Replied { sent, leg, status, response } => self.replied(now, leg, sent, Answer { status, response }),
             event => {
                 let Some((leg, notice)) = notice(event) else { return };
                 let Some(key) = self.desk.legs.get(&leg).copied() else { return };
@@ -234,6 +241,30 @@ impl Shard {
         if let Some(call) = setup::admit(&mut self.desk, &policy, key, now, arrival) {
             self.by_id.insert(call.id.clone(), key);
             self.calls.insert(call);
+        }
+    }
+
+    /// A request in the dialog of a call that is none of the table's.
+    fn requested(&mut self, now: Instant, leg: LegId, id: RequestId, request: &Message) {
+        let call = self.desk.legs.get(&leg).and_then(|key| self.calls.get_mut(*key));
+        match call.and_then(|call| call.side_of(leg).map(|side| (call, side))) {
+            Some((call, side)) => call.on_request(&mut self.desk, now, side, id, request),
+            // A leg that parts has nothing more to say.
+            None => {
+                let gone = StatusCode::NO_SUCH_TRANSACTION;
+                let _ = self.desk.endpoint.respond(now, id, gone, None, Headers::new(), None);
+            }
+        }
+    }
+
+    fn replied(&mut self, now: Instant, leg: Option<LegId>, sent: SentId, answer: Answer) {
+        let Some(leg) = leg else {
+            self.desk.outputs.push_back(Output::Replied(sent, Box::new(answer)));
+            return;
+        };
+        let call = self.desk.legs.get(&leg).and_then(|key| self.calls.get_mut(*key));
+        if let Some((call, side)) = call.and_then(|call| call.side_of(leg).map(|side| (call, side))) {
+            call.on_reply(&mut self.desk, now, side, sent, &answer);
         }
     }
 

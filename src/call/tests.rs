@@ -1,7 +1,9 @@
 //! Calls through a whole shard: a PBX and a cloud of the same stack on either side, a plane that keeps what it is told,
 //! and a network that loses nothing. One test for each crossing of events that a table of one call cannot show.
 
-use super::{Output, Policy, Shard, ShardSettings};
+mod inside;
+
+use super::{Answer, Output, Policy, Shard, ShardSettings};
 use crate::clock::{self, Entropy};
 use crate::config::{self, room::OnFailure};
 use crate::error::{Cause, Termination};
@@ -9,7 +11,7 @@ use crate::media::{Counters, Flow, Plane, PortsExhausted, Relay, RelayCommand, R
 use crate::observe::Metrics;
 use crate::record::{CallId, CallRecord, CallState};
 use crate::room::{Instruction, Report};
-use crate::sip::endpoint::{Body, Endpoint, Event, Invite, LegId, Settings};
+use crate::sip::endpoint::{Body, Endpoint, Event, Invite, LegId, SentId, Settings};
 use crate::sip::{Hop, HopAddress, LocalAddress, Protocol, Source, StatusCode, Transmit};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -41,6 +43,7 @@ struct Bench {
     cloud_events: Vec<Event>,
     reports: Vec<Report>,
     records: Vec<CallRecord>,
+    answers: Vec<(SentId, Answer)>,
 }
 
 // === impl Told, TestPlane ===
@@ -86,7 +89,18 @@ impl Bench {
         let pbx = Endpoint::new(sip(PBX, "pbx-"), entropy.fork());
         let cloud = Endpoint::new(sip(CLOUD, "cloud-"), entropy.fork());
         let (pbx_events, cloud_events) = (vec![], vec![]);
-        Self { now, shard, pbx, cloud, told, pbx_events, cloud_events, reports: vec![], records: vec![] }
+        Self {
+            now,
+            shard,
+            pbx,
+            cloud,
+            told,
+            pbx_events,
+            cloud_events,
+            reports: vec![],
+            records: vec![],
+            answers: vec![],
+        }
     }
 
     /// Carries messages until nobody has anything to say.
@@ -117,6 +131,7 @@ impl Bench {
             match output {
                 Output::Report(report) => self.reports.push(report),
                 Output::Finished(record) => self.records.push(*record),
+                Output::Replied(sent, answer) => self.answers.push((sent, *answer)),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The thread of a shard: it moves datagrams between its own sockets and the sans-IO core, keeps the core's time, and
 //! passes messages of other shards' calls on to their owners.
 
-use crate::call::{Output, Shard};
+use crate::call::{Answer, Output, Shard};
 use crate::clock;
 use crate::error::Termination;
 use crate::media::MediaEvent;
@@ -9,6 +9,7 @@ use crate::observe::Metrics;
 use crate::observe::metrics as observed;
 use crate::record::{CallId, CallRecord};
 use crate::room::{CompanionHandle, Instruction};
+use crate::sip::endpoint::{SentId, Standalone};
 use crate::sip::transaction::ClientId;
 use crate::sip::{Hop, HopAddress, Message, Protocol, Source, Transmit};
 use crate::store::Recent;
@@ -16,6 +17,7 @@ use crate::transport::resolve::Resolver;
 use crate::transport::tcp::HubHandle;
 use crate::transport::udp::LARGEST_DATAGRAM;
 use bytes::Bytes;
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -45,6 +47,8 @@ pub enum Control {
     Record(CallId, oneshot::Sender<Option<CallRecord>>),
     /// End this call; says whether there was one.
     HangUp(CallId, Termination, oneshot::Sender<bool>),
+    /// Send this outside of all calls and hand back what came of it.
+    Ask(Box<Standalone>, oneshot::Sender<Answer>),
     /// Refuse new calls.
     Drain,
     /// End all calls.
@@ -117,6 +121,8 @@ struct ShardThread {
     inbox: ShardInbox,
     buffer: Vec<u8>,
     gauges: Arc<observed::ShardGauges>,
+    /// Who waits for the answer to a request outside of all calls.
+    asked: HashMap<SentId, oneshot::Sender<Answer>>,
     stopping: bool,
 }
 
@@ -144,8 +150,8 @@ pub fn run(shard: Shard, mut around: Surroundings, inbox: ShardInbox) -> std::io
             senders.push((local, socket));
         }
         let gauges = around.metrics.shard();
-        let buffer = vec![0; LARGEST_DATAGRAM];
-        let mut thread = ShardThread { shard, around, sockets, senders, inbox, buffer, gauges, stopping: false };
+        let (buffer, asked) = (vec![0; LARGEST_DATAGRAM], HashMap::new());
+        let mut thread = ShardThread { shard, around, sockets, senders, inbox, buffer, gauges, asked, stopping: false };
         thread.serve().await;
         Ok(())
     })
@@ -157,6 +163,14 @@ impl ShardHandle {
     /// Tells the shard something; nothing happens when it is gone.
     pub fn control(&self, control: Control) {
         let _ = self.control.send(control);
+    }
+
+    /// Sends a request outside of all calls (OPTIONS, REGISTER) and waits for its final response, or for 408 or 503 in
+    /// its place. `None` if the shard ends before.
+    pub async fn ask(&self, question: Standalone) -> Option<Answer> {
+        let (sender, answer) = oneshot::channel();
+        self.control(Control::Ask(Box::new(question), sender));
+        answer.await.ok()
     }
 
     /// Has its thread ended? Nothing that is hashed to it is answered then.
@@ -348,6 +362,10 @@ impl ShardThread {
             Control::HangUp(call_id, end, reply) => {
                 let _ = reply.send(self.shard.hang_up(now, &call_id, end));
             }
+            Control::Ask(question, reply) => {
+                let sent = self.shard.ask(now, *question);
+                self.asked.insert(sent, reply);
+            }
             Control::Drain => self.shard.drain(),
             Control::HangUpAll => self.shard.stop(now),
             Control::Stop => {
@@ -372,6 +390,11 @@ impl ShardThread {
                 Output::Finished(record) => {
                     crate::observe::log::call_finished(&record);
                     self.around.recent.push(*record);
+                }
+                Output::Replied(sent, answer) => {
+                    if let Some(reply) = self.asked.remove(&sent) {
+                        let _ = reply.send(*answer);
+                    }
                 }
             }
         }

@@ -2,6 +2,7 @@
 //! their timers, so that the layer above sees legs and what happened to them, never a retransmission.
 
 mod arena;
+mod asking;
 mod callee;
 mod caller;
 mod cancel;
@@ -11,12 +12,16 @@ mod fork;
 mod inbound;
 mod inside;
 mod leg;
+mod methods;
 mod outside;
 mod replies;
 mod table;
 
 #[cfg(test)]
 mod tests;
+
+pub use asking::{OwnContact, Standalone};
+pub use methods::ALLOW;
 
 use super::timer::TimerWheel;
 use super::transaction::Timers;
@@ -38,6 +43,10 @@ pub struct LegId(pub u64);
 /// Names a received non-INVITE request that waits for [`Endpoint::respond`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId(pub u64);
+
+/// Names a request of ours, none of INVITE, ACK, CANCEL and BYE, until its [`Event::Replied`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SentId(pub u64);
 
 /// Header fields that the caller adds to a message, in order: name and value, written as they are.
 pub type Headers = Vec<(std::borrow::Cow<'static, str>, String)>;
@@ -201,6 +210,26 @@ pub enum Event {
         /// Where it came from.
         source: Source,
     },
+    /// A request in the dialog that is none of INVITE, ACK, CANCEL, BYE and OPTIONS. Answer with `respond` within 64*T1.
+    Requested {
+        /// The leg.
+        leg: LegId,
+        /// What to answer it by.
+        id: RequestId,
+        /// The request.
+        request: Message,
+    },
+    /// The final response to a request of `send_standalone` or `send_inside`, or its absence.
+    Replied {
+        /// The request.
+        sent: SentId,
+        /// The leg, if it was sent in a dialog.
+        leg: Option<LegId>,
+        /// The status; 408 when nothing came in time and 503 when sending failed.
+        status: StatusCode,
+        /// The response, if one came.
+        response: Option<Message>,
+    },
     /// The dialog of the leg is gone and nothing more can happen to the call; the last event with this id. It is the
     /// only event after a `cancel` that lost against a 2xx (which was ACKed and BYEd inside).
     Closed {
@@ -235,9 +264,6 @@ pub struct Census {
     /// Armed timers.
     pub timers: usize,
 }
-
-/// The methods that are understood (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
 
 /// The core itself.
 #[derive(Debug)]

@@ -191,7 +191,7 @@ impl Peer {
                 let at = self.later(now, 800);
                 self.plan(at, Intent::AnswerReinvite(leg.0));
             }
-            Event::OutOfDialog { id, .. } => {
+            Event::OutOfDialog { id, .. } | Event::Requested { id, .. } => {
                 let _ = self.endpoint.respond(now, id, StatusCode::OK, None, Vec::new(), None);
             }
             Event::ReinviteRefused { leg, status, .. } => {
@@ -206,6 +206,7 @@ impl Peer {
             | Event::Refused { .. }
             | Event::Unanswered { .. }
             | Event::Cancelled { .. }
+            | Event::Replied { .. }
             | Event::HungUp { .. } => {}
         }
     }

@@ -245,7 +245,7 @@ impl World {
         while let Some(output) = self.shard.poll_output() {
             match output {
                 Output::Report(Report::Answered(call_id)) => self.draw_companion(call_id),
-                Output::Report(Report::Placed(_) | Report::Ended(_)) => {}
+                Output::Report(Report::Placed(_) | Report::Ended(_)) | Output::Replied(..) => {}
                 Output::Finished(record) => {
                     self.outcome.finished += 1;
                     self.outcome.duplicates += usize::from(!self.seen.insert(record.call_id.clone()));

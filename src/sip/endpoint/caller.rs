@@ -10,7 +10,7 @@ use super::super::{Hop, Method, StatusCode};
 use super::compose::{MAX_FORWARDS, Outline, Reply, contact_towards};
 use super::leg::{Bye, Leg};
 use super::table::{Alarms, Cancel, ClientEntry, ClientMachine, Owner, Purpose};
-use super::{Body, CommandError, Endpoint, Headers, Invite, LegId};
+use super::{Body, CommandError, Endpoint, Headers, Invite, LegId, methods};
 use crate::sip::uri;
 
 use bytes::Bytes;
@@ -219,7 +219,7 @@ impl Endpoint {
             call_id: state.call_id.as_bytes(),
             number,
             max_forwards: MAX_FORWARDS,
-            contact: Some(state.contact.as_str()).filter(|_| intent.method == Method::Invite),
+            contact: Some(state.contact.as_str()).filter(|_| methods::shows_contact(&intent.method)),
             headers: intent.headers,
             body: intent.body,
         };

@@ -29,7 +29,7 @@ impl Endpoint {
                         }
                         ClientMachine::Other(machine) => {
                             let step = machine.fired(timer);
-                            self.other_step(now, id, step);
+                            self.other_step(now, id, step, None);
                         }
                     }
                 }

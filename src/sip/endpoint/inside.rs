@@ -1,4 +1,5 @@
-//! Requests in dialogs (RFC 3261 §12.2.2, §14.2, §15.1.2): re-INVITE, BYE and OPTIONS. Apart from requests outside,
+//! Requests in dialogs (RFC 3261 §12.2.2, §14.2, §15.1.2): re-INVITE, BYE, OPTIONS, and those that the layer above
+//! answers. Apart from requests outside,
 //! because here the sequence decides, and because the races between the two ends meet here.
 
 use super::super::{Method, StatusCode};
@@ -6,7 +7,7 @@ use super::compose::Reply;
 use super::inbound::Fresh;
 use super::leg::{Bye, Leg};
 use super::outside::{Refusal, refusal_of_extension, refusal_of_hops, refusal_of_method};
-use super::{Endpoint, Event, Headers, LegId};
+use super::{Endpoint, Event, Headers, LegId, RequestId};
 
 use std::time::Instant;
 
@@ -37,8 +38,20 @@ impl Endpoint {
             Method::Invite => self.reinvited(now, id, fresh),
             Method::Bye => self.hung_up(now, id, fresh),
             // §11.2: OPTIONS in a dialog asks for the capabilities that were told already.
-            _ => self.refuse(now, fresh, StatusCode::OK, &Headers::new()),
+            Method::Options => self.refuse(now, fresh, StatusCode::OK, &Headers::new()),
+            _ => self.requested(now, id, fresh),
         }
+    }
+
+    fn requested(&mut self, now: Instant, id: LegId, fresh: Fresh) {
+        let Some(leg) = self.legs.get(id.0) else { return };
+        if !matches!(leg.bye, Bye::No) {
+            // §15.1.1: the session is terminated with the BYE.
+            return self.refuse(now, fresh, StatusCode::NO_SUCH_TRANSACTION, &Headers::new());
+        }
+        let (request, tag) = (fresh.message.clone(), leg.local_tag.clone());
+        let Some(server) = self.open(now, fresh, tag, Some(id)) else { return };
+        self.events.push_back(Event::Requested { leg: id, id: RequestId(server), request });
     }
 
     fn reinvited(&mut self, now: Instant, id: LegId, fresh: Fresh) {

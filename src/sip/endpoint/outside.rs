@@ -8,7 +8,7 @@ use super::super::{HeaderName, Message, Method, StatusCode};
 use super::compose::{Reply, contact_back};
 use super::inbound::Fresh;
 use super::leg::{Bye, Leg};
-use super::{Endpoint, Event, Headers, LegId, RequestId};
+use super::{Endpoint, Event, Headers, LegId, RequestId, methods};
 
 use smallvec::SmallVec;
 use std::time::Instant;
@@ -25,7 +25,6 @@ impl Endpoint {
         }
         match fresh.method {
             Method::Invite => self.invited(now, fresh),
-            // The only other method that has a meaning without a dialog.
             _ => self.asked(now, fresh),
         }
     }
@@ -46,7 +45,7 @@ impl Endpoint {
         if let Some(refusal) = refusal_of_extension(&fresh.message) {
             return Some(refusal);
         }
-        if fresh.method == Method::Bye {
+        if !methods::begins(&fresh.method) {
             return Some((StatusCode::NO_SUCH_TRANSACTION, Headers::new()));
         }
         refusal_of_hops(fresh)
@@ -104,7 +103,7 @@ impl Endpoint {
 
 /// §8.2.1.
 pub(super) fn refusal_of_method(method: &Method) -> Option<Refusal> {
-    let known = matches!(method, Method::Invite | Method::Ack | Method::Cancel | Method::Bye | Method::Options);
+    let known = matches!(method, Method::Ack | Method::Cancel) || methods::begins(method) || methods::continues(method);
     // `Allow` comes with every 405.
     (!known).then(|| (StatusCode::METHOD_NOT_ALLOWED, Headers::new()))
 }

@@ -46,7 +46,7 @@ impl Endpoint {
             ClientMachine::Invite(_) => {}
             ClientMachine::Other(machine) => {
                 let step = machine.response(class);
-                self.other_step(now, id, step);
+                self.other_step(now, id, step, Some(message));
             }
         }
     }
@@ -61,7 +61,7 @@ impl Endpoint {
             }
             ClientMachine::Other(machine) => {
                 let step = machine.transport_failed();
-                self.other_step(now, transaction.0, step);
+                self.other_step(now, transaction.0, step, None);
             }
         }
     }
@@ -91,7 +91,7 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn other_step(&mut self, now: Instant, id: u64, step: OtherStep) {
+    pub(super) fn other_step(&mut self, now: Instant, id: u64, step: OtherStep, input: Option<Message>) {
         let Some(entry) = self.clients.get_mut(id) else { return };
         let purpose = entry.purpose;
         if step.report == Some(client::Report::Final) {
@@ -109,6 +109,7 @@ impl Endpoint {
             (_, None | Some(client::Report::Provisional)) => {}
             // §15.1.1: whatever came of the BYE, the session is over.
             (Purpose::Bye(leg), Some(_)) => self.end_leg(now, leg),
+            (Purpose::Question(leg), Some(report)) => self.replied(id, leg, report, input),
             _ => {}
         }
     }
@@ -165,7 +166,7 @@ impl Endpoint {
         match purpose {
             Purpose::Invite(leg) => self.answered(now, id, leg, source, response),
             Purpose::Reinvite(leg) => self.reinvite_answered(id, leg, source, response),
-            Purpose::Bye(_) | Purpose::Nobody => {}
+            Purpose::Bye(_) | Purpose::Question(_) | Purpose::Nobody => {}
         }
     }
 
@@ -236,7 +237,7 @@ impl Endpoint {
                 let status = response.status().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
                 self.reinvite_refused(leg, status, Some(response));
             }
-            Purpose::Bye(_) | Purpose::Nobody => {}
+            Purpose::Bye(_) | Purpose::Question(_) | Purpose::Nobody => {}
         }
     }
 
@@ -256,7 +257,7 @@ impl Endpoint {
                 };
                 self.reinvite_refused(leg, status, None);
             }
-            Purpose::Bye(_) | Purpose::Nobody => {}
+            Purpose::Bye(_) | Purpose::Question(_) | Purpose::Nobody => {}
         }
     }
 

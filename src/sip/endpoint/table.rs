@@ -65,6 +65,8 @@ pub(super) enum Purpose {
     Invite(LegId),
     Reinvite(LegId),
     Bye(LegId),
+    /// A request that changes no dialog: the layer above waits for its answer.
+    Question(Option<LegId>),
     /// CANCEL, and the BYE of a fork that lost: nobody waits.
     Nobody,
 }

@@ -1,5 +1,6 @@
 //! The endpoint under a virtual clock: a bench that speaks for the peer, and the behaviours by subject.
 
+mod asking;
 mod callee;
 mod caller;
 mod cancel;

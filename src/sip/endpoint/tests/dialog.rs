@@ -278,10 +278,10 @@ fn options_in_the_dialog_is_answered_inside_and_unknown_methods_get_405() {
     let mut bench = Bench::new();
     let (_, tag) = bench.answered_call();
     bench.receive(&in_dialog("OPTIONS", 11, &tag, "o1"));
-    bench.receive(&in_dialog("INFO", 12, &tag, "i1"));
+    bench.receive(&in_dialog("PUBLISH", 12, &tag, "i1"));
     bench.receive(&in_dialog("FOO", 13, &tag, "f1"));
     let sent = bench.sent();
-    assert_eq!(sent.iter().map(summary).collect::<Vec<_>>(), ["200 OPTIONS", "405 INFO", "405 FOO"]);
+    assert_eq!(sent.iter().map(summary).collect::<Vec<_>>(), ["200 OPTIONS", "405 PUBLISH", "405 FOO"]);
     assert!(sent.iter().all(|message| text(message, HeaderName::Allow) == ALLOW));
     assert!(bench.happened().is_empty());
 }

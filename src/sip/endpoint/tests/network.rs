@@ -109,7 +109,9 @@ impl Side {
     fn concerned(&self, event: &Event) -> bool {
         match event {
             Event::Closed { .. } | Event::OutOfDialog { .. } => true,
-            Event::Invited { leg, .. }
+            Event::Replied { leg, .. } => leg.is_none_or(|leg| self.open.contains(&leg)),
+            Event::Requested { leg, .. }
+            | Event::Invited { leg, .. }
             | Event::Reinvited { leg, .. }
             | Event::Progress { leg, .. }
             | Event::Answered { leg, .. }

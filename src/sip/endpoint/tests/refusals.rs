@@ -27,7 +27,7 @@ fn each_refusal_has_its_status_and_says_why() {
         "400 Bad CSeq header field: it names another method than the request line"
     );
     assert_eq!(refused("gw.example.com SIP/2.0", "gw.example.com SIP/3.0"), "505 Version Not Supported");
-    assert_eq!(refused("INVITE", "INFO"), "405 Method Not Allowed");
+    assert_eq!(refused("INVITE", "PUBLISH"), "405 Method Not Allowed");
     assert_eq!(refused("INVITE", "REGISTER"), "405 Method Not Allowed");
     assert_eq!(refused("INVITE", "invite"), "405 Method Not Allowed");
     assert_eq!(refused("INVITE sip:", "INVITE http:"), "416 Unsupported URI Scheme");

@@ -1,0 +1,40 @@
+//! Requests in the dialogs of a call that the bridge table does not know, and the answers to ours: each method has an
+//! arm here and its doing in a file of its own. Apart from `events`, whose rows change what the two legs are to each other.
+
+use super::desk::{Answer, Desk};
+use super::state::Call;
+use crate::media::Side;
+use crate::record::Lane;
+use crate::sip::endpoint::{Headers, RequestId, SentId};
+use crate::sip::{Message, Method, StatusCode};
+use std::time::Instant;
+
+impl Call {
+    /// Takes a request of the peer of `side`.
+    pub fn on_request(&mut self, desk: &mut Desk, now: Instant, side: Side, id: RequestId, request: &Message) {
+        let lane = self.lane(side);
+        self.journal.moment(now, lane, Lane::Trunkline, request.method().as_str(), None);
+        let status = match request.method() {
+            Method::Info => info(request),
+            // The endpoint lets through only what is listed there; whatever has no arm here is not done.
+            _ => StatusCode::NOT_IMPLEMENTED,
+        };
+        self.respond(desk, now, side, id, status);
+    }
+
+    /// Takes what came of a request of ours towards `side`.
+    #[expect(clippy::unused_self, reason = "nothing is asked inside a call yet")]
+    pub fn on_reply(&mut self, _desk: &mut Desk, _now: Instant, _side: Side, _sent: SentId, _answer: &Answer) {}
+
+    fn respond(&mut self, desk: &mut Desk, now: Instant, side: Side, id: RequestId, status: StatusCode) {
+        if desk.endpoint.respond(now, id, status, None, Headers::new(), None).is_ok() {
+            let (lane, reason) = (self.lane(side), status.reason());
+            self.journal.moment(now, Lane::Trunkline, lane, format!("{} {reason}", status.get()), None);
+        }
+    }
+}
+
+/// RFC 6086: an empty INFO asks whether we are there; what a body means was never agreed upon.
+fn info(request: &Message) -> StatusCode {
+    if request.body().is_empty() { StatusCode::OK } else { StatusCode::UNSUPPORTED_MEDIA_TYPE }
+}
