@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::{route, trunk};
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A snapshot.
 #[derive(Debug)]
@@ -15,6 +16,10 @@ pub struct Policy {
     pub trunks: trunk::Table,
     /// Routes and their targets.
     pub routes: route::Table,
+    /// Where trunks that register are. It outlives a snapshot: a reload takes it along.
+    pub registrar: Arc<trunk::Registrar>,
+    /// How our registrations at targets stand; taken along too.
+    pub standings: Arc<route::Standings>,
     /// Header names (lower case) of the PBX's INVITE that room plans match on.
     pub room_headers: Vec<String>,
 }
@@ -37,6 +42,7 @@ impl Policy {
             .collect();
         room_headers.sort();
         room_headers.dedup();
-        Ok(Self { config, trunks, routes, room_headers })
+        let (registrar, standings) = Default::default();
+        Ok(Self { config, trunks, routes, registrar, standings, room_headers })
     }
 }

@@ -3,6 +3,7 @@
 
 use super::bridge::State;
 use super::desk::{CallTimer, Desk, Output};
+use super::door::{self, Turned, Visitor};
 use super::journal::Journal;
 use super::leg::{Leg, Phase};
 use super::negotiation::{self, Kind};
@@ -14,6 +15,7 @@ use crate::identity::{self, template};
 use crate::media::Side;
 use crate::record::{CallFacts, CallId, Lane, Step};
 use crate::route::{Query, Route, Target};
+use crate::sip::auth::Credentials;
 use crate::sip::endpoint::{Headers, Invite, LegId};
 use crate::sip::uri::escape_user;
 use crate::sip::{Message, Source};
@@ -51,8 +53,13 @@ pub(super) fn admit(desk: &mut Desk, policy: &Arc<Policy>, key: usize, now: Inst
     journal.moment(now, Lane::Pbx, Lane::Trunkline, "INVITE", uri);
     match decide(desk, policy, now, &arrival, &mut journal) {
         Ok(decided) => place(desk, policy, key, now, arrival, decided, journal),
-        Err(termination) => {
-            teardown::refuse(desk, now, arrival.leg, journal, &termination);
+        Err(Turned::Challenged(status, headers)) => {
+            // Not the end of a call, but half of its beginning: the INVITE comes again, with credentials.
+            let _ = desk.endpoint.reject(now, arrival.leg, status, None, headers);
+            None
+        }
+        Err(Turned::Refused(termination, headers)) => {
+            teardown::refuse_with(desk, now, arrival.leg, journal, &termination, headers);
             None
         }
     }
@@ -64,14 +71,15 @@ fn decide(
     now: Instant,
     arrival: &Arrival,
     journal: &mut Journal,
-) -> Result<Decided, Termination> {
-    let source = arrival.source.peer.ip().to_canonical();
-    let Some(trunk) = policy.trunks.matching(source, journal.steps()) else {
-        return Err(Termination::with_detail(Cause::UnknownSource, source.to_string()));
-    };
+) -> Result<Decided, Turned> {
+    let visitor = Visitor { request: &arrival.request, source: &arrival.source };
+    let trunk = door::enter(desk, policy, now, visitor, journal.steps())?;
     journal.record_mut().trunk = Some(trunk.config.name.clone());
     if desk.settings.draining {
-        return Err(Termination::new(Cause::Draining));
+        return Err(Termination::new(Cause::Draining).into());
+    }
+    if let Some(login) = &trunk.login {
+        desk.endpoint.protect(arrival.leg, trunk.config.name.clone(), Arc::clone(login));
     }
     let slot = trunk.admission.admit(now).map_err(|refused| {
         let cause = match refused {
@@ -90,7 +98,7 @@ fn decide(
         request: &arrival.request,
     };
     let Some(route) = policy.routes.pick(&query, journal.steps()) else {
-        return Err(Termination::new(Cause::NoRoute));
+        return Err(Termination::new(Cause::NoRoute).into());
     };
     let offer = negotiation::description(&arrival.request, Cause::BadSdp)?;
     if let Some(offer) = &offer {
@@ -199,6 +207,8 @@ impl Call {
         let formats = self.formats_for(target.codecs.as_deref())?;
         let headers = self.headers_for(target);
         let outgoing = Outgoing {
+            to: None,
+            credentials: target.credentials.clone(),
             request_uri: target.request_uri.clone(),
             hop: target.hop.clone(),
             from: self.sender_for(desk, &self.numbers.caller, self.numbers.caller_name.as_deref()),
@@ -237,7 +247,7 @@ impl Call {
         let body = self.describe(desk, Side::B, direction, Kind::Offer);
         let max_forwards = self.request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1);
         let invite = Invite {
-            to: format!("<{}>", outgoing.request_uri),
+            to: outgoing.to.unwrap_or_else(|| format!("<{}>", outgoing.request_uri)),
             request_uri: outgoing.request_uri,
             hop: outgoing.hop,
             from: outgoing.from,
@@ -248,6 +258,9 @@ impl Call {
         };
         let uri = invite.request_uri.clone();
         let id = desk.endpoint.invite(now, invite);
+        if let Some(credentials) = outgoing.credentials {
+            desk.endpoint.answer_challenges(id, credentials);
+        }
         desk.legs.insert(id, self.key);
         if let Some(b) = self.b.as_mut() {
             b.id = id;
@@ -339,6 +352,10 @@ impl Call {
 /// Leg B's INVITE before it has a leg.
 pub(super) struct Outgoing {
     pub request_uri: String,
+    /// `To`, if it is not the Request-URI.
+    pub to: Option<String>,
+    /// What the peer's challenges are answered with: its own, or nothing.
+    pub credentials: Option<Arc<Credentials>>,
     pub hop: crate::sip::Hop,
     pub from: String,
     pub headers: Headers,

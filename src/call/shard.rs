@@ -6,7 +6,7 @@ use super::events::notice;
 use super::setup::{self, Arrival};
 use super::state::Call;
 use super::teardown::{self, EndedBy};
-use super::{Policy, bridge};
+use super::{Policy, bridge, registering};
 use crate::clock::Entropy;
 use crate::error::{Cause, Termination};
 use crate::media::{MediaEvent, Plane};
@@ -17,7 +17,7 @@ use crate::room::Instruction;
 use crate::sip::endpoint::{Census, Endpoint, Event, Headers, LegId, RequestId, SentId, Settings, Standalone};
 use crate::sip::timer::TimerWheel;
 use crate::sip::transaction::ClientId;
-use crate::sip::{Message, Source, StatusCode, Transmit};
+use crate::sip::{Message, Method, Source, StatusCode, Transmit, auth};
 use bytes::Bytes;
 use slab::Slab;
 use std::borrow::Cow;
@@ -46,7 +46,10 @@ impl Shard {
         metrics: Metrics,
         mut entropy: Entropy,
     ) -> Self {
-        let endpoint = Endpoint::new(sip, entropy.fork());
+        let mut endpoint = Endpoint::new(sip, entropy.fork());
+        let door =
+            auth::Settings { realm: settings.from_host.clone(), lifetime: policy.config.sip.nonce_lifetime.get() };
+        endpoint.set_guard(auth::Guard::new(door, &mut entropy.fork(), settings.epoch.0));
         let timers = TimerWheel::new();
         let desk = Desk {
             endpoint,
@@ -221,7 +224,11 @@ impl Shard {
     fn on_event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Invited { leg, request, source } => self.invited(now, Arrival { leg, request, source }),
+            Event::OutOfDialog { id, request, source } if request.method() == Method::Register => {
+                registering::register(&mut self.desk, &self.policy, now, id, &request, &source);
+            }
             Event::OutOfDialog { id, source, .. } => self.options(now, id, source),
+            Event::Doubted { leg, why } => self.doubted(leg, why),
             Event::Closed { leg } => self.closed(now, leg),
             Event::Requested { leg, id, request } => self.requested(now, leg, id, &request),
             Event::Replied { sent, leg, status, response } => self.replied(now, leg, sent, Answer { status, response }),
@@ -254,6 +261,14 @@ impl Shard {
                 let gone = StatusCode::NO_SUCH_TRANSACTION;
                 let _ = self.desk.endpoint.respond(now, id, gone, None, Headers::new(), None);
             }
+        }
+    }
+
+    /// Somebody spoke in the name of a peer from elsewhere.
+    fn doubted(&self, leg: LegId, why: auth::Refusal) {
+        let call = self.desk.legs.get(&leg).and_then(|key| self.calls.get(*key));
+        if let Some(call) = call {
+            self.desk.metrics.auth_attempt(&call.trunk.config.name, why.as_str());
         }
     }
 

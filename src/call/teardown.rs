@@ -42,8 +42,20 @@ impl EndedBy {
 }
 
 /// Refuses an INVITE that never became a call.
-pub(super) fn refuse(desk: &mut Desk, now: Instant, leg: LegId, mut journal: Journal, termination: &Termination) {
-    let sent = send_refusal(desk, now, leg, termination);
+pub(super) fn refuse(desk: &mut Desk, now: Instant, leg: LegId, journal: Journal, termination: &Termination) {
+    refuse_with(desk, now, leg, journal, termination, Headers::new());
+}
+
+/// The same, with header fields besides the reason.
+pub(super) fn refuse_with(
+    desk: &mut Desk,
+    now: Instant,
+    leg: LegId,
+    mut journal: Journal,
+    termination: &Termination,
+    headers: Headers,
+) {
+    let sent = send_refusal(desk, now, leg, termination, headers);
     note_end(&mut journal, now, termination, EndedBy::Gateway);
     journal.moment(now, Lane::Trunkline, Lane::Pbx, sent, Some(termination.cause.entry().code.to_owned()));
     let record = journal.finish();
@@ -53,24 +65,30 @@ pub(super) fn refuse(desk: &mut Desk, now: Instant, leg: LegId, mut journal: Jou
 }
 
 /// Refuses the pending INVITE of a leg; gives back status and phrase, for the record.
-fn send_refusal(desk: &mut Desk, now: Instant, leg: LegId, termination: &Termination) -> String {
+fn send_refusal(desk: &mut Desk, now: Instant, leg: LegId, termination: &Termination, mut headers: Headers) -> String {
     // An ordinary end (an operator's, say) before the answer is a refusal all the same.
     let status = match termination.sip_status() {
         0..400 => StatusCode::DECLINE,
         status => StatusCode::new(status).unwrap_or(StatusCode::SERVER_INTERNAL_ERROR),
     };
-    let mut headers: Headers = vec![(Cow::Borrowed("Reason"), termination.reason_header())];
-    match termination.cause {
-        Cause::Draining => headers.push((Cow::Borrowed("Retry-After"), RETRY_AFTER_DRAINING.to_string())),
-        Cause::TrunkFull | Cause::TrunkRate | Cause::TargetFull | Cause::TargetRate | Cause::NoMediaPort => {
-            headers.push((Cow::Borrowed("Retry-After"), RETRY_AFTER_FULL.to_string()));
-        }
-        _ => {}
-    }
+    headers.push((Cow::Borrowed("Reason"), termination.reason_header()));
+    headers.extend(retry_after(termination.cause));
     // The leg may be gone already (its CANCEL crossed this); then there is nobody left to tell.
     let phrase = phrase(termination);
     let _ = desk.endpoint.reject(now, leg, status, Some(phrase), headers);
     format!("{} {phrase}", status.get())
+}
+
+/// `Retry-After` of the refusals that will be over by themselves.
+pub(super) fn retry_after(cause: Cause) -> Option<(Cow<'static, str>, String)> {
+    let seconds = match cause {
+        Cause::Draining => RETRY_AFTER_DRAINING,
+        Cause::TrunkFull | Cause::TrunkRate | Cause::TargetFull | Cause::TargetRate | Cause::NoMediaPort => {
+            RETRY_AFTER_FULL
+        }
+        _ => return None,
+    };
+    Some((Cow::Borrowed("Retry-After"), seconds.to_string()))
 }
 
 /// The reason phrase of a refusal: the fallback's own, the standard one for a passed-on status, else the catalogue's.
@@ -154,7 +172,7 @@ impl Call {
         let headers: Headers = vec![(Cow::Borrowed("Reason"), reason.to_owned())];
         match phase {
             Phase::Incoming => {
-                let what = send_refusal(desk, now, id, end);
+                let what = send_refusal(desk, now, id, end, Headers::new());
                 self.journal.moment(now, Lane::Trunkline, lane, what, Some(end.cause.entry().code.to_owned()));
             }
             Phase::Outgoing => {

@@ -3,6 +3,7 @@
 pub mod value;
 // sections
 pub mod admin;
+pub mod auth;
 pub mod daily;
 pub mod http;
 pub mod media;

@@ -1,5 +1,6 @@
 //! `[[target]]`: a SIP address on the cloud side.
 
+use super::auth::{Register, TargetAuth};
 use super::value::Later;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,12 +33,12 @@ pub struct Target {
     /// Not in this version.
     #[serde(default)]
     pub header_limit: Option<Later>,
-    /// Not in this version.
+    /// User and password for its challenges.
     #[serde(default)]
-    pub auth: Option<Later>,
-    /// Not in this version.
+    pub auth: Option<TargetAuth>,
+    /// Register at it.
     #[serde(default)]
-    pub register: Option<Later>,
+    pub register: Option<Register>,
     /// Not in this version.
     #[serde(default)]
     pub srtp: Option<Later>,

@@ -1,5 +1,6 @@
 //! `[[trunk]]`: a peer on the enterprise side.
 
+use super::auth::TrunkAuth;
 use super::value::{Later, Number, Pattern, Peer};
 use serde::{Deserialize, Serialize};
 
@@ -42,12 +43,12 @@ pub struct Trunk {
     /// Codecs it may use, by name; default: whatever both sides share.
     #[serde(default)]
     pub codecs: Option<Vec<String>>,
-    /// Not in this version.
+    /// User and password that its requests must prove.
     #[serde(default)]
-    pub auth: Option<Later>,
-    /// Not in this version.
+    pub auth: Option<TrunkAuth>,
+    /// May it register here? Its calls then come from, and calls to it go to, where it registered from.
     #[serde(default)]
-    pub register: Option<Later>,
+    pub register: bool,
     /// Not in this version.
     #[serde(default)]
     pub keepalive: Option<Later>,

@@ -6,6 +6,7 @@ use crate::config;
 use crate::config::target::TargetKind;
 use crate::identity::template::{Template, TemplateError};
 use crate::sip::Hop;
+use crate::sip::auth::Credentials;
 use crate::trunk::admission::Admission;
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ pub struct Target {
     pub uri_headers: Vec<(String, String)>,
     /// Codecs it takes, in order; `None` for all.
     pub codecs: Option<Vec<String>>,
+    /// What its challenges are answered with.
+    pub credentials: Option<Arc<Credentials>>,
     /// Its limits, shared by all shards and kept over a reload.
     pub admission: Arc<Admission>,
 }
@@ -69,7 +72,16 @@ impl Target {
             headers,
             uri_headers: address.uri_headers,
             codecs: target.effective_codecs(),
+            credentials: target.auth.as_ref().map(|auth| Arc::new(credentials(auth))),
             admission,
         })
+    }
+}
+
+fn credentials(auth: &config::auth::TargetAuth) -> Credentials {
+    Credentials {
+        username: auth.username.clone(),
+        password: auth.password.expose().to_owned(),
+        realm: auth.realm.clone(),
     }
 }

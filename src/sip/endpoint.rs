@@ -6,8 +6,10 @@ mod asking;
 mod callee;
 mod caller;
 mod cancel;
+mod challenged;
 mod clock;
 mod compose;
+mod doubt;
 mod fork;
 mod inbound;
 mod inside;
@@ -23,6 +25,7 @@ mod tests;
 pub use asking::{OwnContact, Standalone};
 pub use methods::ALLOW;
 
+use super::auth::{Guard, Refusal};
 use super::timer::TimerWheel;
 use super::transaction::Timers;
 use super::transaction::key::{Index, Keyer};
@@ -230,6 +233,13 @@ pub enum Event {
         /// The response, if one came.
         response: Option<Message>,
     },
+    /// A request in the dialog came from elsewhere and was not believed; it is answered. For the record.
+    Doubted {
+        /// The leg.
+        leg: LegId,
+        /// Why.
+        why: Refusal,
+    },
     /// The dialog of the leg is gone and nothing more can happen to the call; the last event with this id. It is the
     /// only event after a `cancel` that lost against a 2xx (which was ACKed and BYEd inside).
     Closed {
@@ -281,6 +291,8 @@ pub struct Endpoint {
     leg_index: Index<u64>,
     /// Dialogs of all legs, early ones included: counted here, as the gauges ask after every message.
     dialogs: usize,
+    /// Checks what has to be proven.
+    guard: Option<Guard>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
 }
@@ -306,6 +318,7 @@ impl Endpoint {
             legs: Arena::new(shard),
             leg_index: Index::default(),
             dialogs: 0,
+            guard: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }

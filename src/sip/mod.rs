@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod dialog;
 pub mod endpoint;
+pub mod equality;
 pub mod header;
 pub mod method;
 pub mod status;

@@ -3,6 +3,9 @@
 
 pub mod address;
 pub mod admission;
+pub mod binding;
+pub mod registrar;
 pub mod table;
 
+pub use registrar::Registrar;
 pub use table::{Table, Trunk};

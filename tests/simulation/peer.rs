@@ -206,6 +206,7 @@ impl Peer {
             | Event::Refused { .. }
             | Event::Unanswered { .. }
             | Event::Cancelled { .. }
+            | Event::Doubted { .. }
             | Event::Replied { .. }
             | Event::HungUp { .. } => {}
         }

@@ -15,6 +15,7 @@ static SMALLEST: std::sync::LazyLock<&str> = std::sync::LazyLock::new(|| EXAMPLE
 
 fn environment(name: &str) -> Option<String> {
     match name {
+        "HOME_OFFICE_PASSWORD" => Some("secret".to_owned()),
         "DAILY_API_KEY" => Some("key-of-the-rest-api".to_owned()),
         "DAILY_PINLESS_HMAC" => Some("c2VjcmV0IG9mIHRoZSBob29r".to_owned()),
         "TEXT" => Some("not-a-number".to_owned()),
@@ -173,7 +174,7 @@ fn keys_of_later_versions_are_refused_by_name() {
         ("[observe]\nhep = \"x\"\n", "hep"),
         ("[signalwire]\nspace = \"x\"\n", "signalwire"),
         ("[[route]]\ntargets = [\"bot\"]\ntarget = \"bot\"\n", "target"),
-        ("[[target]]\nname = \"x\"\nkind = \"sip\"\nuri = \"sip:a@192.0.2.1\"\nauth = { username = \"u\" }\n", "auth"),
+        ("[[target]]\nname = \"x\"\nkind = \"sip\"\nuri = \"sip:a@192.0.2.1\"\nsrtp = \"off\"\n", "srtp"),
     ] {
         assert_eq!(problem(&with(more)), format!("`{key}` is not in this version; remove it"));
     }
@@ -230,7 +231,7 @@ fn what_refers_to_nothing_is_told_with_the_nearest_name() {
         ),
         (
             "[[trunk]]\nname = \"in\"\npeers = [\"192.0.2.11\"]\n[[route]]\ntargets = [\"bot\"]\nfallback = { trunk = \"in\", number = \"1\" }\n",
-            "the fallback calls trunk `in`, which has no `address`; add `address = \"sip:HOST\"` to that [[trunk]]",
+            "the fallback calls trunk `in`, which has no `address`; add `address = \"sip:HOST\"` or `register = true` to that [[trunk]]",
         ),
         (
             "[[route]]\ntargets = [\"bot\"]\nfallback = { status = 200 }\n",
@@ -250,7 +251,7 @@ fn what_refers_to_nothing_is_told_with_the_nearest_name() {
         ),
         (
             "[[trunk]]\nname = \"x\"\n",
-            "no call can come from or go to trunk `x`; add `peers` (where its calls come from) or `address` (where calls to it go)",
+            "no call can come from or go to trunk `x`; add `peers` (where its calls come from), `auth` (who its calls come from) or `address` (where calls to it go)",
         ),
     ] {
         assert_eq!(problem(&with(more)), expected);

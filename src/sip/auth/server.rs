@@ -13,7 +13,7 @@ use super::replay::{Replay, Use};
 use crate::clock::Entropy;
 use crate::sip::endpoint::Headers;
 use crate::sip::uri::Uri;
-use crate::sip::{HeaderName, Message};
+use crate::sip::{HeaderName, Message, StatusCode};
 
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
@@ -48,14 +48,14 @@ pub struct Guard {
 }
 
 /// One who may come in.
-#[derive(Clone, Copy)]
-pub struct Login<'a> {
+#[derive(Clone)]
+pub struct Login {
     /// The user.
-    pub username: &'a str,
+    pub username: String,
     /// The password.
-    pub password: &'a str,
+    pub password: String,
     /// The hashes that are offered, strongest first.
-    pub hashes: &'a [Hash],
+    pub hashes: Vec<Hash>,
 }
 
 /// Why a request does not come in.
@@ -91,7 +91,7 @@ pub struct Asked<'a> {
 
 // === impl Login ===
 
-impl std::fmt::Debug for Login<'_> {
+impl std::fmt::Debug for Login {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Login").field("username", &self.username).finish_non_exhaustive()
     }
@@ -143,7 +143,7 @@ impl Guard {
     ///
     /// # Errors
     /// Why it is none of them.
-    pub fn check(&mut self, now: Instant, asked: &Asked<'_>, logins: &[Login<'_>]) -> Result<usize, Refusal> {
+    pub fn check(&mut self, now: Instant, asked: &Asked<'_>, logins: &[&Login]) -> Result<usize, Refusal> {
         let claims = asked.request.values(HeaderName::Authorization).map(Authorization::parse);
         let mut ours = None;
         let mut unreadable = false;
@@ -190,17 +190,36 @@ impl Guard {
         offered.map(|hash| ("WWW-Authenticate".into(), challenge::write(&self.realm, &nonce, hash, stale))).collect()
     }
 
+    /// Status and header fields of the answer to a request that does not come in.
+    #[must_use]
+    pub fn turn_away(
+        &self,
+        now: Instant,
+        asked: &Asked<'_>,
+        hashes: &[Hash],
+        refusal: Refusal,
+    ) -> (StatusCode, Headers) {
+        match refusal {
+            // No challenge: there is nothing to try now.
+            Refusal::Limited { after } => {
+                let seconds = after.as_secs() + 1;
+                (StatusCode::FORBIDDEN, vec![("Retry-After".into(), seconds.to_string())])
+            }
+            _ => (StatusCode::UNAUTHORIZED, self.challenges(now, asked, hashes, refusal)),
+        }
+    }
+
     fn failed(&mut self, now: Instant, asked: &Asked<'_>, refusal: Refusal) -> Refusal {
         self.failures.note(now, asked.source);
         refusal
     }
 
     /// The login whose password gives this response. One sum is done for each request, whether the user exists or not.
-    fn proven(&self, claim: &Authorization, request: &Message, logins: &[Login<'_>]) -> Option<usize> {
+    fn proven(&self, claim: &Authorization, request: &Message, logins: &[&Login]) -> Option<usize> {
         let named = logins.iter().position(|login| names(claim, login));
         let login = named.and_then(|position| logins.get(position));
         let (username, password) = match login {
-            Some(login) => (login.username, login.password),
+            Some(login) => (login.username.as_str(), login.password.as_str()),
             None => (claim.username.as_str(), self.decoy.as_str()),
         };
         let method = String::from_utf8_lossy(request.method_bytes());
@@ -229,9 +248,9 @@ impl Guard {
     }
 }
 
-fn names(claim: &Authorization, login: &Login<'_>) -> bool {
+fn names(claim: &Authorization, login: &Login) -> bool {
     if claim.userhash {
-        let hidden = Algorithm::plain(claim.algorithm.hash).hidden_user(login.username, &claim.realm);
+        let hidden = Algorithm::plain(claim.algorithm.hash).hidden_user(&login.username, &claim.realm);
         return hidden.eq_ignore_ascii_case(&claim.username);
     }
     claim.username == login.username

@@ -11,7 +11,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const LOGIN: Login<'_> = Login { username: "pbx", password: "secret", hashes: &Hash::ALL };
+fn login(username: &str, hashes: &[Hash]) -> Login {
+    Login { username: username.to_owned(), password: "secret".to_owned(), hashes: hashes.to_vec() }
+}
+
 const URI: &str = "sip:+15550100@gw.example.com";
 
 struct Door {
@@ -48,7 +51,7 @@ const SUBJECT: Subject<'_> = Subject { method: "INVITE", uri: URI, body: b"v=0" 
 impl Door {
     fn check(&mut self, request: &Message) -> Result<usize, Refusal> {
         let asked = Asked { scope: "trunk", source: self.source, request };
-        self.guard.check(self.now, &asked, &[LOGIN])
+        self.guard.check(self.now, &asked, &[&login("pbx", &Hash::ALL)])
     }
 
     fn challenge(&mut self, request: &Message, refusal: Refusal) -> Headers {
@@ -156,8 +159,7 @@ fn an_algorithm_that_is_not_offered_does_not_open() {
     let headers = door.answer(&mut account("pbx", "secret"), "a");
     let request = request(URI, "a", &headers);
     let asked = Asked { scope: "trunk", source: door.source, request: &request };
-    let strict = Login { hashes: &[Hash::Md5], ..LOGIN };
-    assert_eq!(door.guard.check(door.now, &asked, &[strict]), Err(Refusal::Wrong));
+    assert_eq!(door.guard.check(door.now, &asked, &[&login("pbx", &[Hash::Md5])]), Err(Refusal::Wrong));
 }
 
 #[test]
@@ -166,8 +168,8 @@ fn one_of_several_users_is_found_by_its_name_or_its_hash() {
     let headers = door.answer(&mut account("pbx", "secret"), "a");
     let request = request(URI, "a", &headers);
     let asked = Asked { scope: "trunk", source: door.source, request: &request };
-    let other = Login { username: "other", password: "secret", hashes: &Hash::ALL };
-    assert_eq!(door.guard.check(door.now, &asked, &[other, LOGIN]), Ok(1));
+    let logins = [login("other", &Hash::ALL), login("pbx", &Hash::ALL)];
+    assert_eq!(door.guard.check(door.now, &asked, &[&logins[0], &logins[1]]), Ok(1));
 }
 
 #[test]

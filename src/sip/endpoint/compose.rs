@@ -139,7 +139,7 @@ fn add(writer: &mut Writer, headers: &Headers, body: Option<&Body>) {
     }
 }
 
-fn via_of(settings: &Settings, hop: &Hop, branch: &str) -> String {
+pub(super) fn via_of(settings: &Settings, hop: &Hop, branch: &str) -> String {
     let transport = match hop.protocol {
         Protocol::Udp => "UDP",
         Protocol::Tcp => "TCP",

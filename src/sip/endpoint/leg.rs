@@ -5,6 +5,8 @@ use super::super::dialog::{Dialog, OutOfOrder, Sequence};
 use super::super::header::via::Via;
 use super::super::uri::{self, Uri};
 use super::super::{Hop, HopAddress, Message, Protocol, Source};
+use super::challenged::Proof;
+use super::doubt::Protection;
 use super::{Endpoint, Event, Headers, LegId};
 
 use smallvec::SmallVec;
@@ -45,6 +47,10 @@ pub(super) struct Leg {
     /// Our first INVITE is being cancelled: an answer comes too late.
     pub(super) cancelled: bool,
     pub(super) bye: Bye,
+    /// What challenges to its requests are answered with.
+    pub(super) proof: Option<Box<Proof>>,
+    /// Who may speak in it, if that has to be proven.
+    pub(super) protection: Option<Box<Protection>>,
 }
 
 /// An early dialog of the caller: enough to know its requests.

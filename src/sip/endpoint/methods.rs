@@ -4,11 +4,11 @@
 use super::super::Method;
 
 /// The methods that are understood (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REGISTER";
 
 /// May a request of this method begin something outside of a dialog?
 pub(super) const fn begins(method: &Method) -> bool {
-    matches!(method, Method::Invite | Method::Options)
+    matches!(method, Method::Invite | Method::Options | Method::Register)
 }
 
 /// Does a request of this method belong into a dialog? Outside of one it gets 481.

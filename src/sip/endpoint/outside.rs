@@ -77,6 +77,8 @@ impl Endpoint {
             to_acknowledge: None,
             cancelled: false,
             bye: Bye::No,
+            proof: None,
+            protection: None,
         });
         let leg = LegId(id);
         let Some(server) = self.open(now, fresh, tag, Some(leg)) else {

@@ -69,6 +69,8 @@ impl Endpoint {
     pub(super) fn invite_step(&mut self, now: Instant, id: u64, step: InviteStep, input: Option<(Source, Message)>) {
         let Some(entry) = self.clients.get(id) else { return };
         let purpose = entry.purpose;
+        let response = input.as_ref().map(|(_, message)| message).filter(|_| step.report == Some(Report::Failure));
+        let challenged = self.challenged(id, response);
         match step.send {
             Some(Send::Request) => self.repeat_request(id),
             Some(Send::Ack) => self.acknowledge_failure(id, input.as_ref().map(|(_, message)| message)),
@@ -84,7 +86,12 @@ impl Endpoint {
                 self.progressed(now, id, purpose, source, response);
             }
             (Some(Report::Success), Some((source, response))) => self.accepted(now, id, purpose, &source, response),
-            (Some(Report::Failure), Some((_, response))) => self.failed(now, purpose, response),
+            (Some(Report::Failure), Some((_, response))) => {
+                let again = challenged.is_some_and(|request| self.send_again(now, purpose, request, &response));
+                if !again {
+                    self.failed(now, purpose, response);
+                }
+            }
             (Some(Report::Timeout), _) => self.silent(now, purpose, Silence::Timeout),
             (Some(Report::Transport), _) => self.silent(now, purpose, Silence::Transport),
             _ => {}
@@ -92,8 +99,10 @@ impl Endpoint {
     }
 
     pub(super) fn other_step(&mut self, now: Instant, id: u64, step: OtherStep, input: Option<Message>) {
+        let response = input.as_ref().filter(|_| step.report == Some(client::Report::Final));
+        let challenged = self.challenged(id, response);
         let Some(entry) = self.clients.get_mut(id) else { return };
-        let purpose = entry.purpose;
+        let (purpose, asked_as) = (entry.purpose, entry.asked_as.unwrap_or(id));
         if step.report == Some(client::Report::Final) {
             entry.request = Bytes::new();
         }
@@ -105,11 +114,16 @@ impl Endpoint {
         } else {
             self.arm(now, Owner::Client(id), step.repeat, step.limit);
         }
+        if let (Some(challenged), Some(response)) = (challenged, &input)
+            && self.send_again(now, purpose, challenged, response)
+        {
+            return;
+        }
         match (purpose, step.report) {
             (_, None | Some(client::Report::Provisional)) => {}
             // §15.1.1: whatever came of the BYE, the session is over.
             (Purpose::Bye(leg), Some(_)) => self.end_leg(now, leg),
-            (Purpose::Question(leg), Some(report)) => self.replied(id, leg, report, input),
+            (Purpose::Question(leg), Some(report)) => self.replied(asked_as, leg, report, input),
             _ => {}
         }
     }
@@ -194,6 +208,7 @@ impl Endpoint {
         let number = response.cseq().map_or(1, |cseq| cseq.number);
         state.to_acknowledge = Some(ToAcknowledge { client: id, number });
         entry.answers.push(Answer { tag: response.to_tag().map(Box::from), ack: None });
+        self.learn_nonce(leg, &response);
         self.events.push_back(Event::Answered { leg, response });
     }
 
@@ -216,6 +231,7 @@ impl Endpoint {
             entry.request = Bytes::new();
             entry.answers.push(Answer { tag: response.to_tag().map(Box::from), ack: None });
         }
+        self.learn_nonce(leg, &response);
         let hanging_up = !matches!(self.legs.get(leg.0).map(|state| &state.bye), Some(Bye::No));
         if hanging_up {
             // The layer above is done with this leg.

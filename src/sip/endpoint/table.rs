@@ -1,6 +1,7 @@
 //! The transactions as the endpoint keeps them: a state machine each, the bytes it may have to repeat, its two timers,
 //! and whom its outcome concerns. Apart from the machines, which know neither bytes nor tables.
 
+use super::super::auth::Tries;
 use super::super::timer::{TimerKey, TimerWheel};
 use super::super::transaction::client::Client;
 use super::super::transaction::client_invite::ClientInvite;
@@ -50,6 +51,10 @@ pub(super) struct ClientEntry {
     pub(super) answers: Vec<Answer>,
     pub(super) purpose: Purpose,
     pub(super) cancel: Cancel,
+    /// The challenges that were answered for it.
+    pub(super) tries: Tries,
+    /// The name that the layer above knows it by, if it is a repetition with credentials.
+    pub(super) asked_as: Option<u64>,
     pub(super) alarms: Alarms,
 }
 

@@ -120,6 +120,7 @@ impl Side {
             | Event::ReinviteAnswered { leg, .. }
             | Event::ReinviteRefused { leg, .. }
             | Event::Acknowledged { leg, .. }
+            | Event::Doubted { leg, .. }
             | Event::Unacknowledged { leg }
             | Event::Cancelled { leg, .. }
             | Event::HungUp { leg, .. } => self.open.contains(leg),
