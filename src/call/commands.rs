@@ -23,7 +23,11 @@ impl Call {
             Command::PassProgress => self.pass_progress(desk, now, notice),
             Command::PassAnswer => self.pass_answer(desk, now, message),
             Command::JoinFallback => self.take_fallback(desk, now, message),
-            Command::NextTarget => self.next_target(desk, now, failure(notice)),
+            Command::NextTarget => {
+                if !self.redirected(desk, now, notice.status, message) {
+                    self.next_target(desk, now, failure(notice));
+                }
+            }
             Command::FallbackFailed => self.next_target(desk, now, failure(notice)),
             Command::Complete => {
                 self.state = State::Up;
@@ -75,7 +79,9 @@ impl Call {
         // A broken preview does not cost the call: the answer will tell.
         let described =
             notice.message.as_ref().and_then(|message| negotiation::description(message, Cause::TargetBadAnswer).ok());
-        let early = described.flatten().is_some_and(|description| self.take_from_b(description).is_ok());
+        let usable =
+            described.flatten().filter(|answer| negotiation::refuse_loop(desk, answer, Cause::TargetBadAnswer).is_ok());
+        let early = usable.is_some_and(|description| self.take_from_b(description).is_ok());
         // Without an offer from leg A its answer cannot go out in a provisional response (RFC 3261 §13.2.1).
         let body = if early && !self.offerless { self.describe_for_a(desk) } else { None };
         if body.is_some() {
@@ -94,7 +100,7 @@ impl Call {
     fn pass_answer(&mut self, desk: &mut Desk, now: Instant, message: Option<&Message>) {
         self.disarm_ring(desk);
         self.acknowledge(desk, now, Side::B);
-        if let Err(end) = self.take_answer(message) {
+        if let Err(end) = self.take_answer(desk, message) {
             self.lose_b(desk, now, end);
             return;
         }
@@ -124,13 +130,16 @@ impl Call {
     }
 
     /// Reads leg B's answer; without a body an earlier provisional one holds (RFC 3261 §13.2.1).
-    fn take_answer(&mut self, message: Option<&Message>) -> Result<(), Termination> {
+    fn take_answer(&mut self, desk: &Desk, message: Option<&Message>) -> Result<(), Termination> {
         let described = match message {
             Some(message) => negotiation::description(message, Cause::TargetBadAnswer)?,
             None => None,
         };
         match described {
-            Some(description) => self.take_from_b(description),
+            Some(description) => {
+                negotiation::refuse_loop(desk, &description, Cause::TargetBadAnswer)?;
+                self.take_from_b(description)
+            }
             None if self.b.as_ref().is_some_and(|b| b.remote.is_some()) => Ok(()),
             None => Err(Termination::with_detail(Cause::TargetBadAnswer, "no session description in the answer")),
         }
@@ -147,7 +156,7 @@ impl Call {
 
     fn take_fallback(&mut self, desk: &mut Desk, now: Instant, message: Option<&Message>) {
         self.acknowledge(desk, now, Side::B);
-        match self.take_answer(message) {
+        match self.take_answer(desk, message) {
             Ok(()) => self.join_fallback(desk, now),
             Err(end) => self.lose_b(desk, now, end),
         }
@@ -159,7 +168,11 @@ impl Call {
             return;
         }
         let answer = message.map_or(Ok(None), |ack| negotiation::description(ack, Cause::BadSdp));
-        match answer.and_then(|answer| self.take_answer_of_a(answer)) {
+        let sound = answer.and_then(|answer| {
+            answer.as_ref().map_or(Ok(()), |answer| negotiation::refuse_loop(desk, answer, Cause::MediaLoop))?;
+            self.take_answer_of_a(answer)
+        });
+        match sound {
             Ok(()) => {
                 self.configure_relay();
                 self.note_media(Side::A);
@@ -169,6 +182,9 @@ impl Call {
     }
 
     fn hung_up(&mut self, desk: &mut Desk, now: Instant, side: Side, message: Option<&Message>) {
+        if self.orphan(side) {
+            return;
+        }
         if side == Side::B && self.hold_dropped() && self.state != State::Diverting {
             let told = message.and_then(|message| message.text(HeaderName::Reason).map(std::borrow::Cow::into_owned));
             let end = Termination { detail: told, ..Termination::new(Cause::HoldDropped) };

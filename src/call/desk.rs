@@ -70,6 +70,8 @@ pub(super) struct Desk {
     pub settings: ShardSettings,
     /// Calls whose end was not claimed yet.
     pub active: usize,
+    /// How often a call was given something to do.
+    pub turns: u64,
     /// Which call a leg belongs to.
     pub legs: HashMap<LegId, usize>,
 }
@@ -81,6 +83,8 @@ pub(super) enum CallTimer {
     Ring,
     /// The other leg may take no longer over a change of the session (64*T1).
     Exchange,
+    /// The party that a transfer named may ring no longer.
+    Transfer,
     /// The call may last no longer (`max_duration`).
     Hard,
 }

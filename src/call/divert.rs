@@ -41,6 +41,10 @@ impl Call {
                 self.end(desk, now, Termination::with_detail(Cause::FallbackFailed, detail), EndedBy::Gateway);
                 return;
             }
+            Attempt::Transferred { .. } => {
+                self.end(desk, now, failure, EndedBy::Gateway);
+                return;
+            }
             Attempt::Target { position, .. } => *position,
         };
         let retry = self.route.retry_on.includes(failure.retry_status());
@@ -179,7 +183,7 @@ impl Call {
         self.journal.record_mut().state = CallState::Connected;
         let reason = match &self.attempt {
             Attempt::Fallback { after } => after.reason_header(),
-            Attempt::Target { .. } => String::new(),
+            Attempt::Target { .. } | Attempt::Transferred { .. } => String::new(),
         };
         if let Some(parting) = self.parting.take() {
             self.let_go(desk, now, parting, Lane::CloudSip, &reason);

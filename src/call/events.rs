@@ -73,6 +73,9 @@ impl Call {
 
     /// A leg that parts still plays hold music; when it hangs up by itself, that is all.
     fn on_other_leg(&mut self, desk: &mut Desk, now: Instant, leg: LegId, notice: &Notice) {
+        if self.on_transfer_leg(desk, now, leg, notice) {
+            return;
+        }
         match notice.happened {
             Happened::HungUp => {
                 if let Some(parting) = self.parting.take_if(|parting| parting.id == leg) {
@@ -135,6 +138,7 @@ impl Call {
                 self.exchange_timer = None;
                 self.give_up_exchange(desk, now);
             }
+            CallTimer::Transfer => self.transfer_rang_out(desk, now),
             CallTimer::Hard => {
                 self.hard_timer = None;
                 self.end(desk, now, Termination::new(Cause::TooLong), EndedBy::Gateway);

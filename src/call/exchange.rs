@@ -27,6 +27,10 @@ impl Call {
             return;
         }
         let offered = message.map_or(Ok(None), |request| negotiation::description(request, Cause::BadSdp));
+        let offered = offered.and_then(|offered| {
+            offered.as_ref().map_or(Ok(()), |offer| negotiation::refuse_loop(desk, offer, Cause::MediaLoop))?;
+            Ok(offered)
+        });
         let planned =
             offered.and_then(|offered| self.plan_reinvite(side, offered.as_ref()).map(|plan| (offered, plan)));
         let (offered, plan) = match planned {
@@ -72,7 +76,7 @@ impl Call {
     }
 
     /// Sends a re-INVITE to `side` and gives back what it offered; `None` if none can be sent now.
-    fn propose(
+    pub fn propose(
         &mut self,
         desk: &mut Desk,
         now: Instant,
@@ -251,6 +255,18 @@ impl Call {
         self.disarm_exchange(desk);
         if exchange.initiator == Side::A && exchange.stage == ExchangeStage::Offered {
             self.refuse(desk, now, Side::A, StatusCode::REQUEST_PENDING, Vec::new());
+        }
+    }
+
+    /// The leg of `side` is about to be replaced in a call that goes on: a change that it began, or was asked for, is
+    /// over; one that only waits for an ACK of the other leg is not.
+    pub fn abandon_exchange(&mut self, desk: &mut Desk, now: Instant, side: Side) {
+        self.kept_change = None;
+        let lost = |exchange: &mut Exchange| exchange.initiator == side || exchange.stage != ExchangeStage::Answered;
+        let Some(exchange) = self.exchange.take_if(lost) else { return };
+        self.disarm_exchange(desk);
+        if exchange.initiator != side && exchange.stage == ExchangeStage::Offered {
+            self.refuse(desk, now, exchange.initiator, StatusCode::REQUEST_PENDING, Vec::new());
         }
     }
 

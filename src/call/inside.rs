@@ -15,6 +15,8 @@ impl Call {
         let lane = self.lane(side);
         self.journal.moment(now, lane, Lane::Trunkline, request.method().as_str(), None);
         let status = match request.method() {
+            Method::Refer => return self.referred(desk, now, side, id, request),
+            Method::Notify => self.notified(desk, now, side, request),
             Method::Info => info(request),
             // The endpoint lets through only what is listed there; whatever has no arm here is not done.
             _ => StatusCode::NOT_IMPLEMENTED,
@@ -22,12 +24,26 @@ impl Call {
         self.respond(desk, now, side, id, status);
     }
 
-    /// Takes what came of a request of ours towards `side`.
-    #[expect(clippy::unused_self, reason = "nothing is asked inside a call yet")]
-    pub fn on_reply(&mut self, _desk: &mut Desk, _now: Instant, _side: Side, _sent: SentId, _answer: &Answer) {}
+    /// Takes what came of a request of ours in a dialog of the call, of a leg that parts too.
+    pub fn on_reply(&mut self, desk: &mut Desk, now: Instant, sent: SentId, answer: &Answer) {
+        self.on_transfer_reply(desk, now, sent, answer);
+    }
 
     fn respond(&mut self, desk: &mut Desk, now: Instant, side: Side, id: RequestId, status: StatusCode) {
-        if desk.endpoint.respond(now, id, status, None, Headers::new(), None).is_ok() {
+        self.respond_with(desk, now, side, id, status, Headers::new());
+    }
+
+    /// Answers a request of the peer of `side`.
+    pub fn respond_with(
+        &mut self,
+        desk: &mut Desk,
+        now: Instant,
+        side: Side,
+        id: RequestId,
+        status: StatusCode,
+        headers: Headers,
+    ) {
+        if desk.endpoint.respond(now, id, status, None, headers, None).is_ok() {
             let (lane, reason) = (self.lane(side), status.reason());
             self.journal.moment(now, Lane::Trunkline, lane, format!("{} {reason}", status.get()), None);
         }

@@ -80,6 +80,16 @@ impl Journal {
         &self.record
     }
 
+    /// A copy of the record without the decisions and the timeline, which are most of it.
+    #[must_use]
+    pub fn outline(&mut self) -> CallRecord {
+        let decisions = std::mem::take(&mut self.record.decisions);
+        let timeline = std::mem::take(&mut self.record.timeline);
+        let outline = (*self.record).clone();
+        (self.record.decisions, self.record.timeline) = (decisions, timeline);
+        outline
+    }
+
     /// The record, to fill in.
     pub fn record_mut(&mut self) -> &mut CallRecord {
         &mut self.record

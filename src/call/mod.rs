@@ -13,15 +13,17 @@ pub mod journal;
 pub mod leg;
 mod negotiation;
 pub mod policy;
+mod redirect;
 mod registering;
 mod setup;
 pub mod shard;
 mod state;
 mod teardown;
+mod transfer;
 
 pub use desk::{Answer, Output, ShardSettings};
 pub use policy::Policy;
-pub use shard::Shard;
+pub use shard::{Page, Shard};
 
 #[cfg(test)]
 mod tests;

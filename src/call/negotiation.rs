@@ -30,6 +30,24 @@ pub(super) fn description(message: &Message, fault: Cause) -> Result<Option<Desc
     Description::parse(body).map(Some).map_err(|error| Termination::with_detail(fault, error.to_string()))
 }
 
+/// Refuses a description that wants its audio at one of our own ports: it would go round in this machine for ever.
+///
+/// # Errors
+/// `fault`, with the address.
+pub(super) fn refuse_loop(desk: &Desk, described: &Description, fault: Cause) -> Result<(), Termination> {
+    let Some((audio, address)) = described.audio().and_then(|audio| Some((audio, audio.address?))) else {
+        return Ok(());
+    };
+    let rtcp = audio.rtcp.unwrap_or(SocketAddr::new(address, audio.port));
+    let own = [SocketAddr::new(address, audio.port), rtcp]
+        .into_iter()
+        .find(|wanted| wanted.ip() == desk.settings.media_address && desk.plane.is_ours(wanted.port()));
+    match own {
+        Some(own) => Err(Termination::with_detail(fault, format!("it names {own}, a media port of this gateway"))),
+        None => Ok(()),
+    }
+}
+
 /// The formats of a description's audio, or why there are none.
 pub(super) fn audio_formats(description: &Description) -> Result<Vec<Format>, Termination> {
     match description.usable_audio() {

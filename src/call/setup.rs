@@ -7,7 +7,9 @@ use super::door::{self, Turned, Visitor};
 use super::journal::Journal;
 use super::leg::{Leg, Phase};
 use super::negotiation::{self, Kind};
+use super::redirect::Redirection;
 use super::state::{Attempt, Call, Hold};
+use super::transfer::Referrals;
 use super::{Policy, teardown};
 use crate::config::target::TargetKind;
 use crate::error::{Cause, Termination};
@@ -17,8 +19,9 @@ use crate::record::{CallFacts, CallId, Lane, Step};
 use crate::route::{Query, Route, Target};
 use crate::sip::auth::Credentials;
 use crate::sip::endpoint::{Headers, Invite, LegId};
+use crate::sip::timer::TimerKey;
 use crate::sip::uri::escape_user;
-use crate::sip::{Message, Source};
+use crate::sip::{Hop, Message, Source};
 use crate::trunk::{Trunk, admission};
 use crate::{room, sdp};
 use std::borrow::Cow;
@@ -103,6 +106,7 @@ fn decide(
     let offer = negotiation::description(&arrival.request, Cause::BadSdp)?;
     if let Some(offer) = &offer {
         negotiation::audio_formats(offer)?;
+        negotiation::refuse_loop(desk, offer, Cause::MediaLoop)?;
     }
     Ok(Decided { trunk, slot, numbers, route, offer })
 }
@@ -164,6 +168,8 @@ fn place(
         ring_timer: None,
         exchange_timer: None,
         hard_timer: Some(desk.timers.insert(hard, (key, CallTimer::Hard))),
+        referrals: Referrals::default(),
+        redirection: Redirection::default(),
         journal,
         trunk_slot: Some(decided.slot),
         target_slot: None,
@@ -182,8 +188,9 @@ impl Call {
             return;
         };
         self.attempt = Attempt::Target { position, target: target.clone() };
+        self.redirection = Redirection::default();
         self.journal.record_mut().target = Some(target.name.clone());
-        match self.invite_target(desk, now, &target) {
+        match self.invite_target_at(desk, now, &target, (target.request_uri.clone(), target.hop.clone())) {
             Ok(()) => {}
             Err(termination) => {
                 self.journal.step(Step::Route {
@@ -196,7 +203,14 @@ impl Call {
         }
     }
 
-    fn invite_target(&mut self, desk: &mut Desk, now: Instant, target: &Arc<Target>) -> Result<(), Termination> {
+    /// Calls a target at its own address, or at one that it redirected to.
+    pub fn invite_target_at(
+        &mut self,
+        desk: &mut Desk,
+        now: Instant,
+        target: &Arc<Target>,
+        (request_uri, hop): (String, Hop),
+    ) -> Result<(), Termination> {
         let slot = target.admission.admit(now).map_err(|refused| {
             let cause = match refused {
                 admission::Refused::Calls => Cause::TargetFull,
@@ -208,9 +222,10 @@ impl Call {
         let headers = self.headers_for(target);
         let outgoing = Outgoing {
             to: None,
-            credentials: target.credentials.clone(),
-            request_uri: target.request_uri.clone(),
-            hop: target.hop.clone(),
+            // A party that a target redirects to is another one, unless the realm says that it may ask.
+            credentials: target.credentials.clone().filter(|own| own.realm.is_some() || hop == target.hop),
+            request_uri,
+            hop,
             from: self.sender_for(desk, &self.numbers.caller, self.numbers.caller_name.as_deref()),
             headers,
             takes: target.codecs.clone(),
@@ -277,9 +292,7 @@ impl Call {
 
     /// Ends the wait for leg B's answer.
     pub fn disarm_ring(&mut self, desk: &mut Desk) {
-        if let Some(timer) = self.ring_timer.take() {
-            desk.timers.cancel(timer);
-        }
+        silence(desk, &mut self.ring_timer);
     }
 
     /// `From` towards a target or fallback: the true caller at our own address.
@@ -349,6 +362,13 @@ impl Call {
     }
 }
 
+/// Disarms a timer of a call, if it is armed.
+pub(super) fn silence(desk: &mut Desk, timer: &mut Option<TimerKey>) {
+    if let Some(timer) = timer.take() {
+        desk.timers.cancel(timer);
+    }
+}
+
 /// Leg B's INVITE before it has a leg.
 pub(super) struct Outgoing {
     pub request_uri: String,
@@ -356,7 +376,7 @@ pub(super) struct Outgoing {
     pub to: Option<String>,
     /// What the peer's challenges are answered with: its own, or nothing.
     pub credentials: Option<Arc<Credentials>>,
-    pub hop: crate::sip::Hop,
+    pub hop: Hop,
     pub from: String,
     pub headers: Headers,
     pub takes: Option<Vec<String>>,

@@ -6,7 +6,7 @@ use super::events::notice;
 use super::setup::{self, Arrival};
 use super::state::Call;
 use super::teardown::{self, EndedBy};
-use super::{Policy, bridge, registering};
+use super::{Policy, bridge, registering, transfer};
 use crate::clock::Entropy;
 use crate::error::{Cause, Termination};
 use crate::media::{MediaEvent, Plane};
@@ -14,7 +14,10 @@ use crate::observe::Metrics;
 use crate::observe::metrics::Direction;
 use crate::record::{CallId, CallRecord};
 use crate::room::Instruction;
+use crate::sip::HeaderName;
+use crate::sip::endpoint::NoDialog;
 use crate::sip::endpoint::{Census, Endpoint, Event, Headers, LegId, RequestId, SentId, Settings, Standalone};
+use crate::sip::header::Replaces;
 use crate::sip::timer::TimerWheel;
 use crate::sip::transaction::ClientId;
 use crate::sip::{Message, Method, Source, StatusCode, Transmit, auth};
@@ -24,6 +27,18 @@ use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Places of calls that one page of records looks at: some ten microseconds of a shard's time.
+const PAGE: usize = 128;
+
+/// Some of a shard's live calls.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Their records, without decisions and timelines.
+    pub records: Vec<CallRecord>,
+    /// Where the next page starts, if there is one.
+    pub next: Option<usize>,
+}
 
 /// Some of the gateway's calls.
 pub struct Shard {
@@ -60,6 +75,7 @@ impl Shard {
             entropy,
             settings,
             active: 0,
+            turns: 0,
             legs: HashMap::new(),
         };
         Self { desk, calls: Slab::new(), by_id: HashMap::new(), policy }
@@ -93,6 +109,7 @@ impl Shard {
         // An event may be older than its call: the place is taken again, the name is not.
         let key = (owner & OWNER_PLACE) as usize;
         if let Some(call) = self.calls.get_mut(key).filter(|call| call.owner == owner && call.relay.is_some()) {
+            self.desk.turns += 1;
             call.on_media(&mut self.desk, now, event);
         }
         self.drain_events(now);
@@ -101,6 +118,7 @@ impl Shard {
     /// The companion says something about a call.
     pub fn instruct(&mut self, now: Instant, call_id: &CallId, instruction: Instruction) {
         if let Some(call) = self.by_id.get(call_id).and_then(|key| self.calls.get_mut(*key)) {
+            self.desk.turns += 1;
             call.on_instruction(&mut self.desk, now, instruction);
         }
         self.drain_events(now);
@@ -110,6 +128,7 @@ impl Shard {
     pub fn hang_up(&mut self, now: Instant, call_id: &CallId, end: Termination) -> bool {
         let Some(call) = self.by_id.get(call_id).and_then(|key| self.calls.get_mut(*key)) else { return false };
         let live = call.state != bridge::State::Ending;
+        self.desk.turns += 1;
         call.end(&mut self.desk, now, end, EndedBy::Gateway);
         self.drain_events(now);
         live
@@ -128,6 +147,7 @@ impl Shard {
     /// Ends every call.
     fn hang_up_all(&mut self, now: Instant, end: &Termination) {
         for (_, call) in &mut self.calls {
+            self.desk.turns += 1;
             call.end(&mut self.desk, now, end.clone(), EndedBy::Gateway);
         }
         self.drain_events(now);
@@ -149,6 +169,7 @@ impl Shard {
 
     fn on_timer(&mut self, now: Instant, key: usize, timer: CallTimer) {
         if let Some(call) = self.calls.get_mut(key) {
+            self.desk.turns += 1;
             call.on_timer(&mut self.desk, now, timer);
         }
     }
@@ -177,10 +198,21 @@ impl Shard {
 
     // --- looking in
 
-    /// Records of the calls that live now.
+    /// Records of the calls that live now at [`PAGE`] places from `from` on, if they are wanted: without their decisions
+    /// and timelines, which [`Shard::record`] has.
     #[must_use]
-    pub fn records(&self) -> Vec<CallRecord> {
-        self.calls.iter().filter_map(|(_, call)| live_record(call)).collect()
+    pub fn page(&mut self, from: usize, wanted: impl Fn(&CallRecord) -> bool) -> Page {
+        let places = self.calls.capacity();
+        let to = from.saturating_add(PAGE).min(places);
+        let mut records = Vec::new();
+        for key in from..to {
+            let Some(call) = self.calls.get_mut(key) else { continue };
+            if call.state != bridge::State::Ending && wanted(call.journal.record()) {
+                let media = teardown::live_summary(call);
+                records.push(CallRecord { media, ..call.journal.outline() });
+            }
+        }
+        Page { records, next: (to < places).then_some(to) }
     }
 
     /// The record of one live call.
@@ -199,6 +231,12 @@ impl Shard {
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.calls.len()
+    }
+
+    /// How often a call was given something to do so far: while this stands still, so does every record.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.desk.turns
     }
 
     /// Live objects of the SIP stack.
@@ -222,6 +260,7 @@ impl Shard {
     }
 
     fn on_event(&mut self, now: Instant, event: Event) {
+        self.desk.turns += 1;
         match event {
             Event::Invited { leg, request, source } => self.invited(now, Arrival { leg, request, source }),
             Event::OutOfDialog { id, request, source } if request.method() == Method::Register => {
@@ -243,6 +282,10 @@ impl Shard {
     }
 
     fn invited(&mut self, now: Instant, arrival: Arrival) {
+        if let Some(value) = arrival.request.value(HeaderName::Replaces) {
+            let named = Replaces::parse(value);
+            return self.replacing(now, &arrival, named.ok());
+        }
         let key = self.calls.vacant_key();
         let policy = self.policy.clone();
         if let Some(call) = setup::admit(&mut self.desk, &policy, key, now, arrival) {
@@ -278,8 +321,33 @@ impl Shard {
             return;
         };
         let call = self.desk.legs.get(&leg).and_then(|key| self.calls.get_mut(*key));
-        if let Some((call, side)) = call.and_then(|call| call.side_of(leg).map(|side| (call, side))) {
-            call.on_reply(&mut self.desk, now, side, sent, &answer);
+        if let Some(call) = call {
+            call.on_reply(&mut self.desk, now, sent, &answer);
+        }
+    }
+
+    /// An INVITE with `Replaces` (RFC 3891 §3): into the place of a leg of the same trunk's call, or refused.
+    fn replacing(&mut self, now: Instant, arrival: &Arrival, named: Option<Replaces>) {
+        let source = arrival.source.peer.ip();
+        let trunk = self.policy.trunks.matching(source, &mut Vec::new());
+        let found = match named {
+            None => Err((StatusCode::BAD_REQUEST, "Replaces cannot be read")),
+            Some(named) => self.desk.endpoint.replaced_by(&named).map_err(|no| match no {
+                NoDialog::Unknown => (StatusCode::NO_SUCH_TRANSACTION, "Replaces names no call of this gateway"),
+                NoDialog::Ended => (StatusCode::DECLINE, "the call that Replaces names has ended"),
+                NoDialog::Answered => (StatusCode::BUSY_HERE, "the call that Replaces names is answered already"),
+            }),
+        };
+        let leg = found.and_then(|leg| {
+            let call = self.desk.legs.get(&leg).and_then(|key| self.calls.get_mut(*key));
+            let same = |call: &&mut Call| trunk.as_ref().is_some_and(|t| t.config.name == call.trunk.config.name);
+            let call = call.filter(same);
+            let place = call.and_then(|call| call.side_of(leg).map(|side| (call, side)));
+            place.ok_or((StatusCode::NO_SUCH_TRANSACTION, "Replaces names no call of this trunk"))
+        });
+        match leg {
+            Ok((call, side)) => call.replace(&mut self.desk, now, side, arrival),
+            Err((status, why)) => transfer::refuse(&mut self.desk, now, arrival, (status, why.to_owned())),
         }
     }
 
@@ -301,7 +369,7 @@ impl Shard {
         if call.parting.as_ref().is_some_and(|parting| parting.id == leg) {
             call.parting = None;
         }
-        if call.side_of(leg).is_some() {
+        if call.side_of(leg).is_some() && !call.outlives(leg) {
             // A leg in use that is gone without a word: its call must not outlive it. Usually the end was claimed.
             call.end(&mut self.desk, now, Termination::new(Cause::Internal), EndedBy::Gateway);
         }

@@ -4,11 +4,13 @@
 use super::bridge::State;
 use super::journal::Journal;
 use super::leg::Leg;
+use super::redirect::Redirection;
+use super::transfer::Referrals;
 use super::{Policy, leg};
 use crate::error::Termination;
 use crate::identity::Numbers;
 use crate::media::{Relay, Side};
-use crate::record::CallId;
+use crate::record::{CallId, Lane};
 use crate::route::{Route, Target};
 use crate::sdp::Description;
 use crate::sip::Message;
@@ -48,6 +50,8 @@ pub(super) struct Call {
     pub ring_timer: Option<TimerKey>,
     pub hard_timer: Option<TimerKey>,
     pub exchange_timer: Option<TimerKey>,
+    pub referrals: Referrals,
+    pub redirection: Redirection,
     pub journal: Journal,
     /// Held while the call lives: the trunk's slot and the target's.
     pub trunk_slot: Option<Slot>,
@@ -61,6 +65,8 @@ pub(super) enum Attempt {
     Target { position: usize, target: Arc<Target> },
     /// The route's fallback, after this failure.
     Fallback { after: Termination },
+    /// Nobody any more: a transfer put another party there.
+    Transferred { lane: Lane },
 }
 
 /// Where a call stands with the companion.
@@ -133,14 +139,15 @@ impl Call {
     pub fn target(&self) -> Option<&Arc<Target>> {
         match &self.attempt {
             Attempt::Target { target, .. } => Some(target),
-            Attempt::Fallback { .. } => None,
+            Attempt::Fallback { .. } | Attempt::Transferred { .. } => None,
         }
     }
 
     /// Every leg that may still have to close.
     pub fn leg_ids(&self) -> impl Iterator<Item = LegId> {
         let named = [Some(&self.a), self.b.as_ref(), self.parting.as_ref()];
-        named.into_iter().flatten().map(|leg| leg.id).chain(self.released.iter().copied())
+        let in_use = named.into_iter().flatten().map(|leg| leg.id);
+        in_use.chain(self.referrals.legs()).chain(self.released.iter().copied())
     }
 
     /// Was leg A answered?

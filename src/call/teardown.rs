@@ -5,7 +5,7 @@ use super::bridge::State;
 use super::desk::{Desk, Output};
 use super::journal::Journal;
 use super::leg::{Leg, Phase};
-use super::state::{Call, Hold};
+use super::state::{Attempt, Call, Hold};
 use crate::error::{Cause, Termination};
 use crate::media::{Counts, Side};
 use crate::observe::{Metrics, metrics as metric};
@@ -68,11 +68,14 @@ pub(super) fn refuse_with(
 fn send_refusal(desk: &mut Desk, now: Instant, leg: LegId, termination: &Termination, mut headers: Headers) -> String {
     // An ordinary end (an operator's, say) before the answer is a refusal all the same.
     let status = match termination.sip_status() {
-        0..400 => StatusCode::DECLINE,
+        0..300 => StatusCode::DECLINE,
         status => StatusCode::new(status).unwrap_or(StatusCode::SERVER_INTERNAL_ERROR),
     };
     headers.push((Cow::Borrowed("Reason"), termination.reason_header()));
     headers.extend(retry_after(termination.cause));
+    if let Some(contact) = &termination.contact {
+        headers.push((Cow::Borrowed("Contact"), contact.clone()));
+    }
     // The leg may be gone already (its CANCEL crossed this); then there is nobody left to tell.
     let phrase = phrase(termination);
     let _ = desk.endpoint.reject(now, leg, status, Some(phrase), headers);
@@ -136,6 +139,7 @@ impl Call {
         let reason = told
             .and_then(|message| message.text(HeaderName::Reason).map(std::borrow::Cow::into_owned))
             .unwrap_or_else(|| end.reason_header());
+        self.end_transfers(desk, now, &reason);
         for side in [Side::A, Side::B] {
             self.release(desk, now, side, &end, &reason);
         }
@@ -204,9 +208,10 @@ impl Call {
 
     /// The lane of a side's peer: a fallback's leg B is at the PBX too.
     pub fn lane(&self, side: Side) -> Lane {
-        match (side, self.target()) {
-            (Side::A, _) | (Side::B, None) => Lane::Pbx,
-            (Side::B, Some(_)) => Lane::CloudSip,
+        match (side, &self.attempt) {
+            (Side::B, Attempt::Target { .. }) => Lane::CloudSip,
+            (Side::B, Attempt::Transferred { lane }) => *lane,
+            (Side::A, _) | (Side::B, Attempt::Fallback { .. }) => Lane::Pbx,
         }
     }
 }

@@ -2,6 +2,9 @@
 //! and a network that loses nothing. One test for each crossing of events that a table of one call cannot show.
 
 mod inside;
+mod looking;
+mod looping;
+mod transfer;
 
 use super::{Answer, Output, Policy, Shard, ShardSettings};
 use crate::clock::{self, Entropy};
@@ -66,15 +69,24 @@ impl Plane for TestPlane {
     fn ports_in_use(&self) -> usize {
         0
     }
+
+    fn is_ours(&self, port: u16) -> bool {
+        (20_000..20_004).contains(&port)
+    }
 }
 
 // === impl Bench ===
 
 impl Bench {
     fn new(route: &str) -> Self {
+        Self::new_with("", route)
+    }
+
+    /// With more lines for the target `daily` and for the route.
+    fn new_with(target: &str, route: &str) -> Self {
         let now = clock::now();
         let mut entropy = Entropy::seeded(1);
-        let policy = Arc::new(Policy::new(configuration(route), &HashMap::new()).unwrap());
+        let policy = Arc::new(Policy::new(configuration(target, route), &HashMap::new()).unwrap());
         let gateway: SocketAddr = GATEWAY.parse().unwrap();
         let settings = ShardSettings {
             shard: 0,
@@ -146,6 +158,11 @@ impl Bench {
 
     /// The PBX calls with this offer; its leg and the cloud's.
     fn call(&mut self, offer: Option<Body>) -> (LegId, LegId) {
+        (self.place(offer), self.invited_cloud())
+    }
+
+    /// The PBX calls with this offer, whatever comes of it.
+    fn place(&mut self, offer: Option<Body>) -> LegId {
         let uri = format!("sip:+14155550199@{GATEWAY}");
         let invite = Invite {
             request_uri: uri.clone(),
@@ -163,7 +180,7 @@ impl Bench {
         };
         let a = self.pbx.invite(self.now, invite);
         self.pump();
-        (a, self.invited_cloud())
+        a
     }
 
     /// The leg of the last INVITE that reached the cloud.
@@ -181,8 +198,8 @@ impl Bench {
         (a, b)
     }
 
-    fn call_id(&self) -> CallId {
-        self.shard.records().first().expect("a live call").call_id.clone()
+    fn call_id(&mut self) -> CallId {
+        self.shard.page(0, |_| true).records.first().expect("a live call").call_id.clone()
     }
 
     fn fail(&mut self, on_failure: OnFailure) {
@@ -192,8 +209,8 @@ impl Bench {
         self.pump();
     }
 
-    fn state(&self) -> CallState {
-        self.shard.records().first().expect("a live call").state
+    fn state(&mut self) -> CallState {
+        self.shard.page(0, |_| true).records.first().expect("a live call").state
     }
 
     fn told(&self, side: Side) -> SideConfig {
@@ -250,7 +267,7 @@ fn status_of_refusal(events: &[Event]) -> Option<(u16, String)> {
     })
 }
 
-fn configuration(route: &str) -> config::Config {
+fn configuration(target: &str, route: &str) -> config::Config {
     config::parse(&format!(
         r#"
         [sip]
@@ -265,6 +282,7 @@ fn configuration(route: &str) -> config::Config {
         name = "daily"
         kind = "daily"
         uri = "sip:static@{CLOUD}"
+        {target}
         [[target]]
         name = "spare"
         kind = "daily"

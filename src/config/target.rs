@@ -48,9 +48,38 @@ pub struct Target {
     /// Not in this version.
     #[serde(default)]
     pub peers: Option<Later>,
-    /// Not in this version.
+    /// What is done when it asks for a transfer (REFER).
     #[serde(default)]
-    pub transfer: Option<Later>,
+    pub transfer: Transfer,
+    /// What is done when it redirects a call (3xx).
+    #[serde(default)]
+    pub redirect: Redirect,
+}
+
+/// What is done with a REFER (RFC 3515) of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transfer {
+    /// The gateway calls the new party itself; the other leg notices nothing but another voice.
+    #[default]
+    Local,
+    /// The other leg is asked to call the new party.
+    Pass,
+    /// It is refused.
+    Refuse,
+}
+
+/// What is done with a 3xx of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Redirect {
+    /// The addresses in its Contact are called, best first.
+    #[default]
+    Follow,
+    /// The PBX gets it with the Contact as it came.
+    Pass,
+    /// It counts as a failure of the target.
+    Refuse,
 }
 
 /// What stands behind a target.

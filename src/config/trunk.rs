@@ -1,6 +1,7 @@
 //! `[[trunk]]`: a peer on the enterprise side.
 
 use super::auth::TrunkAuth;
+use super::target::Transfer;
 use super::value::{Later, Number, Pattern, Peer};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,9 @@ pub struct Trunk {
     /// Calls per second; no limit if absent.
     #[serde(default)]
     pub max_rate: Option<u32>,
+    /// What is done when it asks for a transfer (REFER).
+    #[serde(default)]
+    pub transfer: Transfer,
     /// Codecs it may use, by name; default: whatever both sides share.
     #[serde(default)]
     pub codecs: Option<Vec<String>>,

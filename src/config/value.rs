@@ -1,6 +1,8 @@
 //! The kinds of value the configuration file knows, each with an error that says what it wants.
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize, de};
+use sha2::Sha256;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -121,6 +123,17 @@ impl Secret {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Is this the same? The time that it takes does not tell where the two differ: their MACs under one key are
+    /// compared, and these in constant time.
+    #[must_use]
+    pub fn is(&self, presented: &str) -> bool {
+        let mac = |text: &str| Hmac::<Sha256>::new_from_slice(b"trunkline").map(|mac| mac.chain_update(text)).ok();
+        match (mac(&self.0), mac(presented)) {
+            (Some(own), Some(presented)) => own.verify(&presented.finalize().into_bytes()).is_ok(),
+            _ => false,
+        }
     }
 }
 
@@ -381,5 +394,19 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for OneOrMany<T> {
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let one = generator.subschema_for::<T>();
         schemars::json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Secret;
+
+    #[test]
+    fn secrets_are_the_same_only_when_they_are() {
+        let secret = Secret::new("abc");
+        assert!(secret.is("abc"));
+        for other in ["", "ab", "abcd", "abd", "ABC"] {
+            assert!(!secret.is(other), "{other}");
+        }
     }
 }

@@ -95,6 +95,8 @@ catalogue! {
     NoUsableMedia = "no_usable_media" Pbx 488 88 "offer has no usable audio" "offer RTP/AVP audio with a codec that the target takes";
     /// The SDP cannot be read.
     BadSdp = "bad_sdp" Pbx 400 95 "session description cannot be read" "the detail names the line";
+    /// A description names our own media address and port.
+    MediaLoop = "media_loop" Pbx 488 88 "media would loop within this gateway" "the peer describes a media port of this gateway as its own: look for a device that sends our description back, or for a route that leads back here";
     /// The trunk's limit of calls.
     TrunkFull = "trunk_full" Gateway 503 42 "trunk is at its limit of calls" "raise `max_calls` of the trunk, or send fewer calls";
     /// The trunk's limit of calls per second.
@@ -133,7 +135,7 @@ catalogue! {
     /// It refused the media.
     TargetMedia = "target_media" Cloud 488 88 "target refused the offered media" "compare `codecs` of the target with what the PBX offers";
     /// It redirected.
-    TargetRedirected = "target_redirected" Cloud 502 23 "target redirected the call, which is not followed" "configure the address that it redirects to as `uri`";
+    TargetRedirected = "target_redirected" Cloud 502 23 "target redirected the call to where it cannot be followed" "see where it redirects to: configure that as `uri`, or set `redirect` of the target";
     /// It answered something we cannot read.
     TargetBadAnswer = "target_bad_answer" Cloud 502 95 "target answered with an unusable session description" "the detail names the fault";
     /// It refused in another way.
@@ -153,6 +155,8 @@ catalogue! {
     PbxLostDialog = "pbx_lost_dialog" Pbx 481 41 "PBX no longer knows this call" "look for a restart or failover of the PBX at this time";
     /// The far side no longer knows the dialog.
     CloudLostDialog = "cloud_lost_dialog" Cloud 481 41 "far side no longer knows this call" "look for a restart or failover at the target at this time";
+    /// The party that a transfer named could not be had, and who asked for it is gone.
+    TransferFailed = "transfer_failed" Pbx 480 20 "the party that the call was transferred to could not be reached" "the detail names the party and what it answered; a `fallback` of the route takes such callers";
     /// The hard deadline.
     TooLong = "too_long" Gateway 408 102 "call reached its longest allowed duration" "raise `max_duration` of [sip] if such calls are meant";
     /// The gateway stopped.
@@ -193,6 +197,8 @@ pub struct Termination {
     pub phrase: Option<String>,
     /// The status that the far side gave, if it gave one.
     pub heard: Option<u16>,
+    /// The `Contact` of a redirection that is passed on.
+    pub contact: Option<String>,
 }
 
 // === impl Termination ===
@@ -201,13 +207,13 @@ impl Termination {
     /// An end without particulars.
     #[must_use]
     pub const fn new(cause: Cause) -> Self {
-        Self { cause, detail: None, status: None, phrase: None, heard: None }
+        Self { cause, detail: None, status: None, phrase: None, heard: None, contact: None }
     }
 
     /// With particulars.
     #[must_use]
     pub fn with_detail(cause: Cause, detail: impl Into<String>) -> Self {
-        Self { cause, detail: Some(detail.into()), status: None, phrase: None, heard: None }
+        Self { detail: Some(detail.into()), ..Self::new(cause) }
     }
 
     /// The end that a final response of the target (300..=699) means.
@@ -230,7 +236,7 @@ impl Termination {
         // credentials and hop-by-hop repairs (407, 420, 421, 422, 494) mean nothing to the PBX.
         let passed = matches!(status, 400 | 403..=406 | 408..=419 | 423..=493 | 495..=699);
         let detail = format!("{status} {reason}").trim_end().to_owned();
-        Self { cause, detail: Some(detail), status: passed.then_some(status), phrase: None, heard: Some(status) }
+        Self { status: passed.then_some(status), heard: Some(status), ..Self::with_detail(cause, detail) }
     }
 
     /// Status towards the PBX while its INVITE is unanswered.

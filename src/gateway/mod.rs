@@ -1,6 +1,8 @@
 //! The assembly: sockets, shards, media workers, companion and listeners from one configuration. It is the only module
 //! that knows all the others, and it holds no behaviour of its own besides starting and stopping.
 
+mod changes;
+mod moved;
 mod operations;
 pub mod shard_thread;
 mod start;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+pub use changes::Changes;
 pub use start::StartError;
 
 /// How long ended calls may take to say goodbye (a BYE and its retransmissions) before the process goes.
@@ -90,6 +93,13 @@ impl Gateway {
         }
     }
 
+    /// What the gateway's calls, records and figures are waited for with.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        let shards = self.shared.shards.iter().map(ShardHandle::load).collect();
+        Changes::new(shards, self.companion.as_ref().map(|(companion, _)| companion.watch()))
+    }
+
     /// Completes when somebody asks for a drain by the API.
     pub async fn drain_requested(&self) {
         let mut draining = self.shared.draining.subscribe();
@@ -139,6 +149,21 @@ impl Gateway {
     }
 }
 
+impl Drop for Gateway {
+    /// What [`Gateway::stop`] would do, but without waiting for it: every part is told to end and does so by itself.
+    fn drop(&mut self) {
+        if let Some((companion, _)) = self.companion.take() {
+            companion.shutdown();
+        }
+        for task in self.tasks.drain(..) {
+            task.abort();
+        }
+        for shard in &self.shared.shards {
+            shard.control(Control::Stop);
+        }
+    }
+}
+
 impl Shared {
     fn start_drain(&self) {
         self.draining.send_replace(true);
@@ -160,12 +185,19 @@ impl Shared {
         tokio::time::timeout(patience, all).await.is_ok()
     }
 
-    async fn live_calls(&self) -> Vec<CallRecord> {
+    /// Live calls that the filter wants, without their decisions and timelines. A shard is asked for a page at a time:
+    /// between two pages it serves its calls, however many there are to list.
+    async fn live_calls(&self, filter: &Filter) -> Vec<CallRecord> {
         let mut calls = Vec::new();
         for shard in &self.shards {
-            let (reply, answer) = oneshot::channel();
-            shard.control(Control::Records(reply));
-            calls.extend(answer.await.unwrap_or_default());
+            let mut next = Some(0);
+            while let Some(from) = next {
+                let (reply, answer) = oneshot::channel();
+                shard.control(Control::Page(from, filter.clone(), reply));
+                let Ok(page) = answer.await else { break };
+                calls.extend(page.records);
+                next = page.next;
+            }
         }
         calls
     }

@@ -37,8 +37,7 @@ impl Operations for Shared {
 
     fn calls(&self, filter: Filter) -> Answer<'_, Vec<Arc<CallRecord>>> {
         Box::pin(async move {
-            let mut calls: Vec<Arc<CallRecord>> =
-                self.live_calls().await.into_iter().filter(|record| filter.wants(record)).map(Arc::new).collect();
+            let mut calls: Vec<Arc<CallRecord>> = self.live_calls(&filter).await.into_iter().map(Arc::new).collect();
             calls.sort_by_key(|call| std::cmp::Reverse(call.started));
             calls.truncate(filter.limit);
             let rest = filter.limit.saturating_sub(calls.len());
@@ -74,5 +73,20 @@ impl Operations for Shared {
             self.start_drain();
             self.readiness()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::observe::metrics::MessageKind;
+    use crate::sip::Method;
+
+    #[test]
+    fn every_method_that_the_stack_knows_is_counted_under_its_name() {
+        for name in Method::KNOWN {
+            assert_eq!(MessageKind::request(name).as_str(), name);
+        }
+        // The unknown methods, and six classes of responses.
+        assert_eq!(MessageKind::COUNT, Method::KNOWN.len() + 1 + 6);
     }
 }

@@ -1,7 +1,8 @@
 //! The thread of a shard: it moves datagrams between its own sockets and the sans-IO core, keeps the core's time, and
 //! passes messages of other shards' calls on to their owners.
 
-use crate::call::{Answer, Output, Shard};
+use super::moved::Moved;
+use crate::call::{Answer, Output, Page, Shard};
 use crate::clock;
 use crate::error::Termination;
 use crate::media::MediaEvent;
@@ -10,11 +11,12 @@ use crate::observe::metrics as observed;
 use crate::record::{CallId, CallRecord};
 use crate::room::{CompanionHandle, Instruction};
 use crate::sip::endpoint::{SentId, Standalone};
+use crate::sip::header::Replaces;
 use crate::sip::transaction::ClientId;
-use crate::sip::{Hop, HopAddress, Message, Protocol, Source, Transmit};
-use crate::store::Recent;
+use crate::sip::{HeaderName, Hop, HopAddress, Message, Method, Protocol, Source, Transmit};
+use crate::store::{Filter, Recent};
 use crate::transport::resolve::Resolver;
-use crate::transport::tcp::HubHandle;
+use crate::transport::tcp::{HubHandle, Waiting};
 use crate::transport::udp::LARGEST_DATAGRAM;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -24,6 +26,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Messages taken from one socket or channel before anything else gets its turn.
@@ -41,8 +44,8 @@ pub enum Control {
     SendFailed(ClientId),
     /// A name was resolved for this message.
     Resolved(Transmit),
-    /// All live records, please.
-    Records(oneshot::Sender<Vec<CallRecord>>),
+    /// The live records from this place on that the filter wants, a page of them, please.
+    Page(usize, Filter, oneshot::Sender<Page>),
     /// One live record, please.
     Record(CallId, oneshot::Sender<Option<CallRecord>>),
     /// End this call; says whether there was one.
@@ -64,6 +67,12 @@ pub struct Load {
     pub active: usize,
     /// Calls with a leg that is not closed.
     pub remaining: usize,
+    /// How often a call was given something to do: while this stands still, so does every record.
+    pub turns: u64,
+    /// SIP dialogs.
+    pub dialogs: usize,
+    /// Media ports of open relays.
+    pub media_ports: usize,
 }
 
 /// A way to reach a shard; cheap to clone.
@@ -86,6 +95,8 @@ pub struct ShardInbox {
 pub struct Router {
     shards: Vec<ShardHandle>,
     hasher: RandomState,
+    moved: Arc<Moved>,
+    metrics: Metrics,
 }
 
 /// Everything the thread needs besides its shard.
@@ -179,6 +190,11 @@ impl ShardHandle {
         self.control.is_closed()
     }
 
+    /// Completes when its thread has ended.
+    pub async fn ended(&self) {
+        self.control.closed().await;
+    }
+
     /// Its load, to wait on.
     #[must_use]
     pub fn load(&self) -> watch::Receiver<Load> {
@@ -191,8 +207,8 @@ impl ShardHandle {
 impl Router {
     /// Over these shards, in the order of their numbers.
     #[must_use]
-    pub fn new(shards: Vec<ShardHandle>) -> Self {
-        Self { shards, hasher: RandomState::new() }
+    pub fn new(shards: Vec<ShardHandle>, metrics: Metrics) -> Self {
+        Self { shards, hasher: RandomState::new(), moved: Arc::default(), metrics }
     }
 
     /// The owner of a Call-ID: ours say it (`tlNN-`), others are hashed.
@@ -213,12 +229,48 @@ impl Router {
         }
     }
 
-    /// Gives a message to its owner.
-    pub fn deliver(&self, source: Source, message: Message) {
-        if let Some(shard) = self.shards.get(self.owner(message.call_id())) {
-            // Full means overloaded: dropping is what the network does, and UDP peers retransmit.
-            let _ = shard.traffic.try_send((source, message));
+    /// The owner of a message: of its Call-ID, or of the call that it joins (RFC 3891), which it then follows.
+    #[must_use]
+    pub fn owner_of(&self, message: &Message) -> usize {
+        let call_id = message.call_id();
+        if self.shards.len() <= 1 {
+            return 0;
         }
+        if let Some(owner) = self.moved.owner(call_id) {
+            return owner;
+        }
+        let owner = self.owner(call_id);
+        let Some(replaces) = message.value(HeaderName::Replaces).filter(|_| message.method() == Method::Invite) else {
+            return owner;
+        };
+        let joined = Replaces::parse(replaces).map_or(owner, |replaces| {
+            let named = replaces.call_id.as_bytes();
+            self.moved.owner(named).unwrap_or_else(|| self.owner(named))
+        });
+        if joined != owner {
+            self.moved.insert(call_id, joined);
+        }
+        joined
+    }
+
+    /// Gives a datagram to its owner, unless that has more to do than it can: dropping is what the network does, and
+    /// UDP peers retransmit.
+    pub fn deliver(&self, source: Source, message: Message) {
+        let Some(shard) = self.shards.get(self.owner_of(&message)) else { return };
+        if let Err(TrySendError::Full(_)) = shard.traffic.try_send((source, message)) {
+            self.metrics.sip_dropped();
+        }
+    }
+
+    /// Gives a message of a stream to its owner. Nobody repeats what a stream has delivered (RFC 3261 §17.1.1.1), so
+    /// none is dropped: where there is no room, what comes back waits for it, and the stream with it.
+    #[must_use]
+    pub fn deliver_surely(&self, source: Source, message: Message) -> Option<Waiting> {
+        let shard = self.shards.get(self.owner_of(&message))?;
+        let TrySendError::Full(full) = shard.traffic.try_send((source, message)).err()? else { return None };
+        let traffic = shard.traffic.clone();
+        // An error means that the shard has ended.
+        Some(Box::pin(async move { drop(traffic.send(full).await) }))
     }
 
     /// The shard of this number.
@@ -330,7 +382,7 @@ impl ShardThread {
                 continue;
             }
             match Message::parse(payload.clone()) {
-                Ok(message) if self.around.router.owner(message.call_id()) == usize::from(self.around.number) => {
+                Ok(message) if self.around.router.owner_of(&message) == usize::from(self.around.number) => {
                     self.shard.receive_message(now, source, message);
                 }
                 Ok(message) => self.around.router.deliver(source, message),
@@ -353,8 +405,8 @@ impl ShardThread {
             Control::Media(event) => self.shard.media(now, event),
             Control::SendFailed(transaction) => self.shard.transport_failed(now, transaction),
             Control::Resolved(transmit) => self.send(transmit),
-            Control::Records(reply) => {
-                let _ = reply.send(self.shard.records());
+            Control::Page(from, filter, reply) => {
+                let _ = reply.send(self.shard.page(from, |record| filter.wants(record)));
             }
             Control::Record(call_id, reply) => {
                 let _ = reply.send(self.shard.record(&call_id));
@@ -448,23 +500,29 @@ impl ShardThread {
 
     /// Shows the load to those who wait for it and to the gauges.
     fn publish(&mut self) {
-        let load = Load { active: self.shard.active(), remaining: self.shard.remaining() };
-        self.inbox.load.send_if_modified(|shown| std::mem::replace(shown, load) != load);
         let census = self.shard.census();
+        let load = Load {
+            active: self.shard.active(),
+            remaining: self.shard.remaining(),
+            turns: self.shard.turns(),
+            dialogs: census.dialogs,
+            media_ports: self.shard.ports_in_use(),
+        };
         self.gauges.set(observed::Load {
             calls: load.active as u64,
             dialogs: census.dialogs as u64,
             transactions: census.transactions as u64,
             timers: census.timers as u64,
-            media_ports: self.shard.ports_in_use() as u64,
+            media_ports: load.media_ports as u64,
         });
+        // After the gauges and the finished records, so that whoever is woken by it finds them.
+        self.inbox.load.send_if_modified(|shown| std::mem::replace(shown, load) != load);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{channels, pick};
-    use std::net::SocketAddr;
+    use super::*;
 
     #[test]
     fn a_response_leaves_from_where_its_request_came_to_and_a_request_from_any_socket_of_the_family() {
@@ -477,6 +535,36 @@ mod tests {
         assert_eq!(pick(&sockets, None, to), Some(&1));
         assert_eq!(pick(&sockets, None, address("[2001:db8::2]:5060")), Some(&6));
         assert_eq!(pick(&sockets[..1], None, to), None);
+    }
+
+    fn message(number: usize) -> Message {
+        let text = format!("OPTIONS sip:a@example.com SIP/2.0\r\nCall-ID: {number}\r\n\r\n");
+        Message::parse(text.into()).unwrap()
+    }
+
+    fn source(protocol: Protocol) -> Source {
+        let address: SocketAddr = "192.0.2.1:5060".parse().unwrap();
+        Source { protocol, peer: address, local: address, connection: None }
+    }
+
+    #[tokio::test]
+    async fn a_shard_with_too_much_to_do_loses_datagrams_and_counts_them_but_nothing_of_a_stream() {
+        let ((handle, mut inbox), metrics) = (channels(), Metrics::new());
+        let router = Router::new(vec![handle], metrics.clone());
+        for number in 0..TRAFFIC {
+            router.deliver(source(Protocol::Udp), message(number));
+        }
+        assert!(!metrics.encode().contains("trunkline_sip_dropped_total 1"));
+        router.deliver(source(Protocol::Udp), message(TRAFFIC));
+        assert!(metrics.encode().contains("trunkline_sip_dropped_total 1"));
+        let waiting = router.deliver_surely(source(Protocol::Tcp), message(TRAFFIC + 1)).expect("no room");
+        let waiting = tokio::spawn(waiting);
+        for number in 0..TRAFFIC {
+            assert_eq!(inbox.traffic.recv().await.unwrap().1.call_id(), number.to_string().as_bytes());
+        }
+        waiting.await.unwrap();
+        assert_eq!(inbox.traffic.recv().await.unwrap().1.call_id(), (TRAFFIC + 1).to_string().as_bytes());
+        assert!(router.deliver_surely(source(Protocol::Tcp), message(0)).is_none(), "there is room again");
     }
 
     #[test]

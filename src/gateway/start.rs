@@ -111,8 +111,8 @@ impl Gateway {
         let policy = Arc::new(Policy::new(config.clone(), &resolve_peers(&config, &resolver).await)?);
         let media_address = media_address(&config, &bound.addresses, &resolver).await?;
         let (handles, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| shard_thread::channels()).unzip();
-        let router = Router::new(handles.clone());
         let metrics = Metrics::new();
+        let router = Router::new(handles.clone(), metrics.clone());
         let recent = Arc::new(Recent::new(Recent::STANDARD));
         let companion = start_companion(&config, &bound.addresses, &router, &metrics)?;
         let tcp = start_tcp(bound.tcp, &router);
@@ -128,13 +128,35 @@ impl Gateway {
             metrics: metrics.clone(),
             count,
         };
-        let threads = start_shards(&parts, bound.udp, inboxes)?;
-        let shared =
-            Arc::new(Shared { shards: handles, recent, metrics: metrics.clone(), draining: watch::Sender::new(false) });
-        let mut tasks =
-            vec![serve(bound.admin, admin::router(shared.clone(), metrics.clone(), Access::new(&config.admin)))];
-        tasks.push(serve(bound.http, webhook_router(&config, companion.as_ref().map(|(handle, _)| handle), &metrics)?));
-        Ok(Self { addresses: bound.addresses, shared, threads, tasks, tcp: Some(tcp), companion })
+        let draining = watch::Sender::new(false);
+        let shared = Arc::new(Shared { shards: handles, recent, metrics: metrics.clone(), draining });
+        let (threads, tasks) = (Vec::new(), Vec::new());
+        let mut gateway = Self { addresses: bound.addresses, shared, threads, tasks, tcp: Some(tcp), companion };
+        // From here on there is something that a failure has to end.
+        match gateway.run(&parts, bound.udp, inboxes, [bound.http, bound.admin]) {
+            Ok(()) => Ok(gateway),
+            Err(problem) => {
+                gateway.stop().await;
+                Err(problem)
+            }
+        }
+    }
+
+    /// Starts threads and listeners; what was started before a failure is in the gateway.
+    fn run(
+        &mut self,
+        parts: &Parts,
+        udp: Vec<Vec<std::net::UdpSocket>>,
+        inboxes: Vec<ShardInbox>,
+        [http, admin]: [TcpListener; 2],
+    ) -> Result<(), StartError> {
+        let (config, metrics) = (&parts.policy.config, &parts.metrics);
+        start_shards(parts, udp, inboxes, &mut self.threads)?;
+        let webhooks = webhook_router(config, parts.companion.as_ref(), metrics)?;
+        let operations = admin::router(self.shared.clone(), metrics.clone(), Access::new(&config.admin));
+        self.tasks.push(serve(admin, operations));
+        self.tasks.push(serve(http, webhooks));
+        Ok(())
     }
 }
 
@@ -283,11 +305,12 @@ fn start_tcp(listeners: Vec<TcpListener>, router: &Router) -> HubHandle {
         Arc::new(move |input| match input {
             TcpInput::Message { source, bytes } => {
                 // A frame that has no start line belongs to no call: there is nobody to answer.
-                if let Ok(message) = Message::parse(bytes) {
-                    router.deliver(source, message);
-                }
+                router.deliver_surely(source, Message::parse(bytes).ok()?)
             }
-            TcpInput::SendFailed(transaction) => router.send_failed(transaction),
+            TcpInput::SendFailed(transaction) => {
+                router.send_failed(transaction);
+                None
+            }
         }),
     )
 }
@@ -296,8 +319,8 @@ fn start_shards(
     parts: &Parts,
     sockets: Vec<Vec<std::net::UdpSocket>>,
     inboxes: Vec<ShardInbox>,
-) -> Result<Vec<std::thread::JoinHandle<()>>, StartError> {
-    let mut threads = Vec::new();
+    threads: &mut Vec<std::thread::JoinHandle<()>>,
+) -> Result<(), StartError> {
     for (number, (sockets, inbox)) in sockets.into_iter().zip(inboxes).enumerate() {
         let number = u8::try_from(number).unwrap_or(u8::MAX);
         let around = Surroundings {
@@ -323,7 +346,7 @@ fn start_shards(
             .map_err(|error| StartError::Thread { what: "a shard", error })?;
         threads.push(thread);
     }
-    Ok(threads)
+    Ok(())
 }
 
 /// A shard is built on its own thread, because nothing in it is meant to leave it.
@@ -399,8 +422,33 @@ fn serve(listener: TcpListener, router: axum::Router) -> JoinHandle<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Config, shard_count, share_of};
-    use crate::config::value::PortRange;
+    use super::{Config, Gateway, StartError, shard_count, share_of};
+    use crate::config::value::{PortRange, Secret};
+
+    #[tokio::test]
+    async fn a_start_that_fails_at_the_end_leaves_nothing_behind() {
+        let scene = crate::sim::scene::Scene::start().await.unwrap();
+        let mut config = crate::config::parse(&scene.configuration()).unwrap();
+        let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        config.sip.listen[0].address = free;
+        let daily = config.daily.as_mut().unwrap();
+        daily.hmac.0 = vec![Secret::new("no base64")];
+        let problem = Gateway::start(config).await.map(drop).unwrap_err();
+        assert!(matches!(problem, StartError::Secret(_)), "{problem}");
+        std::net::UdpSocket::bind(free).expect("the shards have ended and their sockets are closed");
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_is_dropped_ends_by_itself() {
+        let scene = crate::sim::scene::Scene::start().await.unwrap();
+        let config = crate::config::parse(&scene.configuration()).unwrap();
+        let gateway = Gateway::start(config).await.unwrap();
+        let shards = gateway.shared.shards.clone();
+        drop(gateway);
+        for shard in shards {
+            shard.ended().await;
+        }
+    }
 
     #[test]
     fn shards_share_the_ports_without_overlap_and_without_splitting_a_pair() {

@@ -247,7 +247,6 @@ fn state_named(name: &str) -> Result<CallState, Problem> {
         "held" => CallState::Held,
         "connected" => CallState::Connected,
         "diverting" => CallState::Diverting,
-        "ending" => CallState::Ending,
         "ended" => CallState::Ended,
         _ => {
             let detail = "`state` is calling, ringing, held, connected, diverting, ending or ended";

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod admin;
+mod bearer;
 pub mod body;
 pub mod problem;
 pub mod serve;

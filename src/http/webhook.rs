@@ -2,8 +2,8 @@
 //! once, and leaves the work to the companion; nothing here can be busy, so nothing here answers 5xx but 501 for the
 //! endpoints of later versions.
 
-use super::body;
 use super::problem::Problem;
+use super::{bearer, body};
 use crate::clock;
 use crate::room::daily::rest;
 use crate::room::daily::verify::Verifier;
@@ -12,7 +12,7 @@ use crate::room::{CompanionHandle, Meter, ReadyVerdict};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{any, post};
 use serde_json::Value;
 use std::sync::Arc;
@@ -134,9 +134,9 @@ impl Webhooks {
 
     async fn reported_ready(&self, room: String, headers: &HeaderMap, body: &[u8]) -> Verdict {
         let unauthorized = |detail: &str| ("unauthorized", Problem::plain(StatusCode::UNAUTHORIZED, detail));
-        let token = bearer(headers).ok_or_else(|| unauthorized("the ready token is missing"))?;
+        let token = bearer::token(headers).ok_or_else(|| unauthorized("the ready token is missing"))?;
         let endpoint = endpoint(body).map_err(bad_request)?;
-        match self.companion.ready(room, token, endpoint).await {
+        match self.companion.ready(room, token.to_owned(), endpoint).await {
             ReadyVerdict::Accepted => Ok("accepted"),
             ReadyVerdict::WrongToken => Err(unauthorized("the ready token is not this room's")),
             ReadyVerdict::UnknownRoom => {
@@ -173,15 +173,6 @@ impl Webhooks {
 
 fn bad_request(problem: impl std::fmt::Display) -> (&'static str, Problem) {
     ("bad_request", Problem::plain(StatusCode::BAD_REQUEST, problem.to_string()))
-}
-
-/// The one bearer token, RFC 6750 §2.1.
-fn bearer(headers: &HeaderMap) -> Option<String> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (value, None) = (values.next()?, values.next()) else { return None };
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned())
 }
 
 /// `{"sipEndpoint": "..."}`; an empty body, or one without it, means the room's own.

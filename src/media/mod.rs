@@ -168,6 +168,9 @@ pub trait Plane {
 
     /// Ports that belong to open relays now.
     fn ports_in_use(&self) -> usize;
+
+    /// Is this one of the ports of an open relay, of this plane or of another one of the process?
+    fn is_ours(&self, port: u16) -> bool;
 }
 
 /// No free pair of media ports.

@@ -42,6 +42,7 @@ struct Inner {
     stages: Family<StageLabels, Histogram, fn() -> Histogram>,
     webhooks: Family<WebhookLabels, Counter>,
     refused: Family<ReasonLabels, Counter>,
+    dropped: Counter,
     target_up: Family<TargetLabels, Gauge>,
     auth_attempts: Family<TrunkResultLabels, Counter>,
     trunk_registrations: Family<TrunkResultLabels, Counter>,
@@ -209,6 +210,11 @@ impl Metrics {
         }
     }
 
+    /// A datagram was dropped because its shard had too many to do already.
+    pub fn sip_dropped(&self) {
+        self.0.dropped.inc();
+    }
+
     /// What the last INVITE to a target showed. A target that was never called has no sample.
     pub fn target_reach(&self, target: &str, reach: Reach) {
         self.0.target_up.get_or_create(&TargetLabels { target: target.to_owned() }).set(reach.gauge());
@@ -286,6 +292,7 @@ impl Inner {
             stages: Family::new_with_constructor(seconds as fn() -> Histogram),
             webhooks: Family::default(),
             refused: Family::default(),
+            dropped: Counter::default(),
             target_up: Family::default(),
             auth_attempts: Family::default(),
             trunk_registrations: Family::default(),
@@ -307,6 +314,7 @@ impl Inner {
         registry.register("stage_seconds", "Stages of bringing a held call to its bot", self.stages.clone());
         registry.register("webhook_requests", "Webhooks, by what became of them", self.webhooks.clone());
         registry.register("admission_refused", "Calls refused at the door, by reason", self.refused.clone());
+        registry.register("sip_dropped", "SIP datagrams dropped for overload", self.dropped.clone());
         registry.register("target_up", "Whether the last INVITE to the target got a response", self.target_up.clone());
         registry.register("auth_attempts", "Requests that had to be proven, by result", self.auth_attempts.clone());
         let trunk_registrations = self.trunk_registrations.clone();

@@ -19,8 +19,6 @@ pub enum CallState {
     Connected,
     /// The companion failed and the caller is on the way to the fallback.
     Diverting,
-    /// Being torn down.
-    Ending,
     /// Over.
     Ended,
 }

@@ -95,6 +95,15 @@ pub enum Step {
         /// What came of it.
         outcome: String,
     },
+    /// A party asked for somebody else in its place, or took a place.
+    Transfer {
+        /// Who asked: `a`, `b`, `operator`, or `replaces` for a new call that takes over.
+        by: String,
+        /// Whom it named.
+        to: String,
+        /// What came of it.
+        outcome: String,
+    },
     /// The call was refused or ended for a reason of the catalogue.
     Termination {
         /// The catalogue code.

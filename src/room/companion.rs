@@ -2,7 +2,6 @@
 //! and absorbs repetitions. Sans-IO like `held`, and apart from it because this half is bookkeeping and that half is
 //! one call's fate.
 
-use super::daily::verify::same_secret;
 use super::daily::webhook::{DialIn, Event, EventKind};
 use super::held::{Effect, Held, Input, Names, Ready, ReadySource, Stage, Timer};
 use super::plan;
@@ -188,9 +187,8 @@ impl Companion {
         if open.peek().is_none() {
             return ReadyVerdict::UnknownRoom;
         }
-        let allowed: Vec<&CallId> = open
-            .filter(|call| held(call).is_some_and(|held| same_secret(held.ready_token().expose(), token)))
-            .collect();
+        let allowed: Vec<&CallId> =
+            open.filter(|call| held(call).is_some_and(|held| held.ready_token().is(token))).collect();
         // Several calls may wait in one shared room: the one that waits longest is served.
         let waiting = allowed.iter().find(|call| held(call).is_some_and(Held::awaits_ready));
         let Some(call) = waiting.or(allowed.first()).map(|call| (*call).clone()) else {

@@ -9,12 +9,15 @@ use super::{Meter, Report, Settings, Sink};
 use crate::clock::{self, Entropy};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 /// Talks to the companion's task. Cheap to clone; nothing here blocks or fails, and after the shutdown nothing happens.
 #[derive(Debug, Clone)]
-pub struct CompanionHandle(mpsc::UnboundedSender<Message>);
+pub struct CompanionHandle {
+    inbox: mpsc::UnboundedSender<Message>,
+    held: watch::Receiver<Census>,
+}
 
 /// The inbox has no bound because a bound would have to refuse a report or a webhook, and each of them is a few hundred
 /// bytes that the task takes in microseconds: it never waits for anything but its inbox.
@@ -34,6 +37,7 @@ struct Driver {
     sink: Sink,
     requests: JoinSet<(FlightId, Reply)>,
     aborts: HashMap<FlightId, AbortHandle>,
+    held: watch::Sender<Census>,
 }
 
 /// Starts the companion on the current tokio runtime. The task ends at [`CompanionHandle::shutdown`], or when the last
@@ -50,8 +54,9 @@ pub fn spawn(
     let client = Client::new(&settings)?;
     let companion = Companion::new(settings, meter, entropy);
     let (sender, inbox) = mpsc::unbounded_channel();
-    let driver = Driver { companion, client, sink, requests: JoinSet::new(), aborts: HashMap::new() };
-    Ok((CompanionHandle(sender), tokio::spawn(driver.run(inbox))))
+    let (census, held) = watch::channel(Census::default());
+    let driver = Driver { companion, client, sink, requests: JoinSet::new(), aborts: HashMap::new(), held: census };
+    Ok((CompanionHandle { inbox: sender, held }, tokio::spawn(driver.run(inbox))))
 }
 
 // === impl CompanionHandle ===
@@ -86,6 +91,12 @@ impl CompanionHandle {
         answer.await.unwrap_or_default()
     }
 
+    /// The same, to wait on; it may lag behind what was reported a moment ago.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Census> {
+        self.held.clone()
+    }
+
     /// Ends the task, its requests and its memory of calls, without a word to the SIP side.
     pub fn shutdown(&self) {
         self.post(Message::Shutdown);
@@ -93,7 +104,7 @@ impl CompanionHandle {
 
     fn post(&self, message: Message) {
         // An error means that the task has ended, after which there is nothing left to tell.
-        let _ = self.0.send(message);
+        let _ = self.inbox.send(message);
     }
 }
 
@@ -119,6 +130,7 @@ impl Driver {
             }
             self.companion.expire(clock::now());
             self.act();
+            self.publish();
         }
         self.companion.stop(clock::now());
         self.requests.shutdown().await;
@@ -139,6 +151,12 @@ impl Driver {
             }
             Message::Shutdown => {}
         }
+    }
+
+    /// Shows the census to those who wait for it.
+    fn publish(&self) {
+        let census = self.companion.census();
+        self.held.send_if_modified(|shown| std::mem::replace(shown, census) != census);
     }
 
     fn act(&mut self) {

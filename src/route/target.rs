@@ -3,7 +3,7 @@
 
 use super::address::{AddressError, TargetAddress};
 use crate::config;
-use crate::config::target::TargetKind;
+use crate::config::target::{Redirect, TargetKind, Transfer};
 use crate::identity::template::{Template, TemplateError};
 use crate::sip::Hop;
 use crate::sip::auth::Credentials;
@@ -21,6 +21,8 @@ pub struct Target {
     pub request_uri: String,
     /// Where its INVITEs are sent.
     pub hop: Hop,
+    /// Whether that is an `outbound_proxy`.
+    pub proxied: bool,
     /// Headers of the INVITE: name and template. A value that comes out empty means that the header is left out.
     pub headers: Vec<(String, Template)>,
     /// Headers that the configured `uri` carried, escapes undone.
@@ -29,6 +31,10 @@ pub struct Target {
     pub codecs: Option<Vec<String>>,
     /// What its challenges are answered with.
     pub credentials: Option<Arc<Credentials>>,
+    /// What is done when it asks for a transfer.
+    pub transfer: Transfer,
+    /// What is done when it redirects a call.
+    pub redirect: Redirect,
     /// Its limits, shared by all shards and kept over a reload.
     pub admission: Arc<Admission>,
 }
@@ -69,10 +75,13 @@ impl Target {
             kind: target.kind,
             request_uri: address.request_uri,
             hop: address.hop,
+            proxied: target.outbound_proxy.is_some(),
             headers,
             uri_headers: address.uri_headers,
             codecs: target.effective_codecs(),
             credentials: target.auth.as_ref().map(|auth| Arc::new(credentials(auth))),
+            transfer: target.transfer,
+            redirect: target.redirect,
             admission,
         })
     }

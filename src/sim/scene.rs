@@ -176,9 +176,11 @@ ready_timeout = "5s"
 
     /// Waits until Daily's side of every call is over too, but not longer than `patience`.
     pub async fn settle(&self, patience: Duration) {
+        let mut changes = self.daily.watch();
         let over = async {
             while self.daily.calls().iter().any(|call| call.stage != Stage::Ended) {
-                clock::sleep(Duration::from_millis(5)).await;
+                // The simulation lives as long as the borrow of it, so waiting cannot fail.
+                let _ = changes.changed().await;
             }
         };
         // What is still open then is part of the report.

@@ -23,9 +23,10 @@ mod table;
 mod tests;
 
 pub use asking::{OwnContact, Standalone};
-pub use methods::ALLOW;
+pub use methods::{ALLOW, SUPPORTED};
 
 use super::auth::{Guard, Refusal};
+use super::header::Replaces;
 use super::timer::TimerWheel;
 use super::transaction::Timers;
 use super::transaction::key::{Index, Keyer};
@@ -262,6 +263,17 @@ pub enum CommandError {
     WrongState,
 }
 
+/// Why there is no dialog to replace (RFC 3891 §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoDialog {
+    /// None has this name: 481.
+    Unknown,
+    /// It is being ended: 603.
+    Ended,
+    /// It is answered, and only an early one was to be replaced: 486.
+    Answered,
+}
+
 /// Live objects, for gauges and for tests that want zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Census {
@@ -345,10 +357,26 @@ impl Endpoint {
         self.legs.get(leg.0).map(|leg| leg.call_id.as_str())
     }
 
-    /// The Contact that the peer of a leg sees, with its angle brackets.
-    #[must_use]
-    pub fn local_contact(&self, leg: LegId) -> Option<&str> {
-        self.legs.get(leg.0).map(|leg| leg.contact.as_str())
+    /// The answered leg whose dialog a `Replaces` names (RFC 3891 §3), or [`NoDialog`].
+    ///
+    /// # Errors
+    /// Why there is none that could be replaced.
+    pub fn replaced_by(&self, replaces: &Replaces) -> Result<LegId, NoDialog> {
+        let key = self.keyer.leg(replaces.call_id.as_bytes(), replaces.to_tag.as_bytes());
+        let id = self.leg_index.get(&key).copied().ok_or(NoDialog::Unknown)?;
+        let leg = self.legs.get(id).ok_or(NoDialog::Unknown)?;
+        let dialog = leg.dialog.as_ref().ok_or(NoDialog::Unknown)?;
+        if dialog.remote_tag() != Some(replaces.from_tag.as_bytes()) {
+            return Err(NoDialog::Unknown);
+        }
+        if !matches!(leg.bye, leg::Bye::No) {
+            return Err(NoDialog::Ended);
+        }
+        // §3: an early dialog can only be replaced by who began it, and nobody replaces calls that we began.
+        if !leg.answered {
+            return Err(NoDialog::Unknown);
+        }
+        if replaces.early_only { Err(NoDialog::Answered) } else { Ok(LegId(id)) }
     }
 
     /// What lives. Costs next to nothing.

@@ -22,6 +22,8 @@ impl StatusCode {
     pub const ACCEPTED: StatusCode = StatusCode(202);
     /// 400.
     pub const BAD_REQUEST: StatusCode = StatusCode(400);
+    /// 489 (RFC 6665).
+    pub const BAD_EVENT: StatusCode = StatusCode(489);
     /// 401.
     pub const UNAUTHORIZED: StatusCode = StatusCode(401);
     /// 403.

@@ -14,6 +14,7 @@ use connection::{Conversation, End, Outcome, Outgoing};
 use register::{Found, Register};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -56,8 +57,12 @@ pub enum TcpInput {
     SendFailed(ClientId),
 }
 
-/// Takes what comes out. Called on the runtime's threads: it must not block.
-pub type OnInput = Arc<dyn Fn(TcpInput) + Send + Sync>;
+/// Takes what comes out. Called on the runtime's threads: it must not block. Where it has no room for a message it gives
+/// back what waits for the room, and its connection is not read until then.
+pub type OnInput = Arc<dyn Fn(TcpInput) -> Option<Waiting> + Send + Sync>;
+
+/// Completes when a message has been taken.
+pub type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Limits and waits, each with its default in brackets.
 #[derive(Debug, Clone)]
@@ -219,7 +224,8 @@ impl Shared {
 
     fn fail(&self, outgoing: Outgoing) {
         if let Some(transaction) = outgoing.transmit.transaction {
-            (self.on_input)(TcpInput::SendFailed(transaction));
+            // A failure is small and always taken.
+            let _ = (self.on_input)(TcpInput::SendFailed(transaction));
         }
     }
 

@@ -34,7 +34,10 @@ async fn rig(settings: Settings) -> Rig {
 fn rig_on(settings: Settings, listener: TcpListener) -> Rig {
     let address = listener.local_addr().unwrap();
     let (sender, inputs) = mpsc::unbounded_channel();
-    let on_input: OnInput = Arc::new(move |input| drop(sender.send(input)));
+    let on_input: OnInput = Arc::new(move |input| {
+        let _ = sender.send(input);
+        None
+    });
     Rig { hub: Hub::spawn_with(settings, vec![listener], on_input), address, inputs }
 }
 
@@ -334,4 +337,32 @@ async fn the_two_families_can_listen_on_one_port() {
     let port = four.local_addr().unwrap().port();
     let six = super::bind(SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), port));
     assert!(six.is_ok(), "{six:?}");
+}
+
+#[tokio::test]
+async fn a_stream_waits_while_there_is_no_room_for_its_message_and_loses_none() {
+    let room = Arc::new(Notify::new());
+    let (sender, mut taken) = mpsc::unbounded_channel();
+    let gate = Arc::clone(&room);
+    let on_input: OnInput = Arc::new(move |input| {
+        let (gate, sender) = (Arc::clone(&gate), sender.clone());
+        Some(Box::pin(async move {
+            gate.notified().await;
+            let _ = sender.send(input);
+        }))
+    });
+    let listener = listener().await;
+    let address = listener.local_addr().unwrap();
+    let _hub = Hub::spawn_with(Settings::default(), vec![listener], on_input);
+    let mut peer = patiently(TcpStream::connect(address)).await.unwrap();
+    let messages: Vec<Vec<u8>> = (0..3)
+        .map(|number| format!("OPTIONS sip:{number}.example.com SIP/2.0\r\nContent-Length: 0\r\n\r\n").into_bytes())
+        .collect();
+    peer.write_all(&messages.concat()).await.unwrap();
+    for message in &messages {
+        room.notify_one();
+        let TcpInput::Message { bytes, .. } = patiently(taken.recv()).await.unwrap() else { panic!("a failure") };
+        assert_eq!(bytes.as_ref(), message);
+        assert!(taken.try_recv().is_err(), "the next one waits for its own room");
+    }
 }

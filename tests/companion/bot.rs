@@ -1,6 +1,6 @@
 //! What can be wrong with the bot and its starter.
 
-use crate::world::{OWN_ROOM, Reading as _, Setup, World, eventually};
+use crate::world::{OWN_ROOM, Reading as _, Setup, World};
 use serde_json::json;
 use trunkline::record::Lane;
 use trunkline::sim::bot::BotMisbehaviour;
@@ -166,16 +166,14 @@ async fn ready_is_not_taken_after_the_call() {
     let mut world = setup.start().await;
     let call = world.dial(world.patient_plan());
     world.sees(Lane::CloudSip, Lane::Bot, "dialin-ready").await;
+    world.caller_is_answered().await;
     call.hang_up();
     world.story(call).await.ended_as("caller_hung_up");
     world.nothing_is_left().await;
     let start = world.bot.starts().remove(0);
     let bearer = format!("Bearer {}", start["ready_token"].as_str().unwrap());
     let path = format!("/rooms/{}/ready", start["room_url"].as_str().unwrap().rsplit('/').next().unwrap());
-    eventually("404 for a call that is over", async || {
-        (world.post(&path, &[("Authorization", &bearer)], String::new()).await == 404).then_some(())
-    })
-    .await;
+    assert_eq!(world.post(&path, &[("Authorization", &bearer)], String::new()).await, 404);
     assert_eq!(world.requests("POST pinlessCallUpdate"), 0);
     world.close().await;
 }

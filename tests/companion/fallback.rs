@@ -1,6 +1,6 @@
 //! What becomes of a caller whose bot cannot be reached.
 
-use crate::world::{OWN_ROOM, Reading as _, Setup, World, eventually};
+use crate::world::{OWN_ROOM, Reading as _, Setup, World};
 use trunkline::record::{CallState, Lane};
 use trunkline::sim::daily::{Misbehaviour, Stage, WebhookFault};
 
@@ -60,7 +60,7 @@ async fn the_caller_stays_on_the_line_and_hears_the_music_until_the_human_answer
     setup.human.ring = std::time::Duration::from_millis(800);
     let mut world = setup.start().await;
     let call = world.dial(world.plan_for_a_human());
-    eventually("the human's telephone", async || world.pbx.taken().first().map(|_| ())).await;
+    world.eventually("the human's telephone", async || world.pbx.taken().first().map(|_| ())).await;
     let live = world.gateway.calls().await.remove(0);
     assert_eq!(live.state, CallState::Diverting);
     assert_eq!(world.held().stage, Stage::Held, "Daily still plays");
@@ -94,7 +94,8 @@ async fn a_human_who_never_answers_is_rung_for_the_configured_time_only() {
     setup.human.status = None;
     let world = setup.start().await;
     called_the_human_in_vain(&world).await;
-    let taken = eventually("487", async || world.pbx.taken().into_iter().find(|one| one.ended_by.is_some())).await;
+    let taken =
+        world.eventually("487", async || world.pbx.taken().into_iter().find(|one| one.ended_by.is_some())).await;
     assert_eq!(taken.status, Some(487));
     world.close().await;
 }

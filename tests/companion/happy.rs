@@ -1,6 +1,6 @@
 //! When nothing fails.
 
-use crate::world::{Reading as _, Setup, eventually};
+use crate::world::{Reading as _, Setup};
 use std::time::Duration;
 use trunkline::record::Lane;
 use trunkline::sim::daily::{Misbehaviour, Stage, TimestampUnit};
@@ -87,21 +87,23 @@ async fn the_record_of_a_live_call_says_where_it_stands() {
     let mut world = setup.start().await;
     let call = world.dial(world.patient_plan());
     world.sees(Lane::CloudSip, Lane::Bot, "dialin-ready").await;
-    let live =
-        eventually("the live call", async || world.get("/api/calls").await["calls"].as_array()?.first().cloned());
+    let live = world.eventually("the held call", async || {
+        let calls = world.get("/api/calls").await["calls"].clone();
+        (calls[0]["state"] == "held").then(|| calls[0].clone())
+    });
     let live = live.await;
-    assert_eq!(live["state"], "held", "{live:#}");
     // Its bot never reports ready; somebody with the ready token does.
     let start = world.bot.starts().remove(0);
     let bearer = format!("Bearer {}", start["ready_token"].as_str().unwrap());
     let path = format!("/rooms/{}/ready", start["room_url"].as_str().unwrap().rsplit('/').next().unwrap());
     assert_eq!(world.post(&path, &[("Authorization", &bearer)], String::new()).await, 200);
     let whole = format!("/api/calls/{}", live["call_id"].as_str().unwrap());
-    eventually("the connected call", async || {
-        let shown = world.get(&whole).await;
-        (shown["state"] == "connected" && shown["daily"]["room"].is_string()).then_some(())
-    })
-    .await;
+    world
+        .eventually("the connected call", async || {
+            let shown = world.get(&whole).await;
+            (shown["state"] == "connected" && shown["daily"]["room"].is_string()).then_some(())
+        })
+        .await;
     call.hang_up();
     world.story(call).await.ended_as("caller_hung_up");
     world.close().await;

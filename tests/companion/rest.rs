@@ -1,6 +1,6 @@
 //! What can be wrong with Daily's REST interface while a caller is held.
 
-use crate::world::{Setup, World, eventually};
+use crate::world::{Setup, World};
 use serde_json::json;
 use std::time::Duration;
 use trunkline::record::Lane;
@@ -102,10 +102,11 @@ async fn an_update_in_doubt_is_settled_by_the_event_that_the_caller_is_connected
     world.sees(Lane::Trunkline, Lane::Rest, "POST pinlessCallUpdate").await;
     let room = world.bot.starts()[0]["room_url"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
     assert_eq!(world.event("dialin.connected", json!({ "room": room })).await, 200);
-    eventually("the connected call", async || {
-        (world.get("/api/calls").await["calls"][0]["state"] == "connected").then_some(())
-    })
-    .await;
+    world
+        .eventually("the connected call", async || {
+            (world.get("/api/calls").await["calls"][0]["state"] == "connected").then_some(())
+        })
+        .await;
     call.hang_up();
     world.story(call).await.ended_as("caller_hung_up");
     assert_eq!((world.requests("POST pinlessCallUpdate"), world.pbx.taken().len()), (1, 0));

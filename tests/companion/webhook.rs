@@ -1,6 +1,6 @@
 //! What can be wrong with Daily's webhook while a caller is held.
 
-use crate::world::{Reading as _, Setup, eventually};
+use crate::world::{Reading as _, Setup};
 use serde_json::json;
 use trunkline::record::Lane;
 use trunkline::sim::daily::{Misbehaviour, Stage, WebhookFault};
@@ -105,7 +105,9 @@ async fn a_webhook_after_the_fallback_is_200_and_moves_nobody() {
     setup.account = "webhook_timeout = \"200ms\"".to_owned();
     let mut world = setup.start().await;
     let call = world.dial(world.patient_plan());
-    eventually("the human", async || world.pbx.taken().iter().any(|one| one.heard.caller > 5).then_some(())).await;
+    world
+        .eventually("the human", async || world.pbx.taken().iter().any(|one| one.heard.caller > 5).then_some(()))
+        .await;
     let held = world.held();
     let body = world.webhook(&held, held.sip_headers.clone().into());
     assert_eq!(world.announce(&body).await, 200);

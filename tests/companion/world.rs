@@ -19,8 +19,6 @@ use trunkline::sim::{Observation, Observer, web};
 
 /// Longer than anything takes on a busy machine; no test waits for it unless it fails.
 const PATIENCE: Duration = Duration::from_secs(45);
-/// Between two looks at something that nobody announces.
-const LOOK: Duration = Duration::from_millis(5);
 /// The fallback that most tests configure.
 pub const TO_A_HUMAN: &str = r#"fallback = { trunk = "pbx", number = "7001" }"#;
 /// The plan that most tests use; `BOT` is the bot's address.
@@ -225,7 +223,7 @@ impl World {
     /// Waits for the end of a call and its record.
     pub async fn story(&self, call: Dialled) -> Story {
         let pbx = tokio::time::timeout(PATIENCE * 2, call.outcome).await.expect("the call ends").unwrap();
-        let record = eventually("the record of the ended call", async || {
+        let record = self.eventually("the record of the ended call", async || {
             let calls = self.gateway.calls().await;
             calls.into_iter().find(|one| one.pbx_call_id == pbx.call_id && one.state == CallState::Ended)
         });
@@ -275,6 +273,12 @@ impl World {
         };
         let waited = tokio::time::timeout(PATIENCE, waiting).await;
         waited.unwrap_or_else(|_| panic!("nobody saw {what} from {from:?} to {to:?}: {:#?}", self.seen))
+    }
+
+    /// Waits until the caller has the answer and said so: hanging up is a BYE from now on. Daily's webhook, and all that
+    /// follows from it, may be there earlier, and hanging up is a CANCEL then.
+    pub async fn caller_is_answered(&mut self) {
+        self.sees(Lane::Pbx, Lane::Trunkline, "ACK").await;
     }
 
     /// How often the simulators saw this so far.
@@ -361,9 +365,27 @@ impl World {
         self.http.post(url).bearer_auth(token).send().await.unwrap().status().as_u16()
     }
 
+    /// Looks until there is something to see: again whenever the gateway or a simulator says that something changed.
+    pub async fn eventually<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+        let (mut gateway, mut daily, mut pbx) = (self.gateway.changes(), self.daily.watch(), self.pbx.watch_taken());
+        let looking = async {
+            loop {
+                if let Some(found) = look().await {
+                    return found;
+                }
+                tokio::select! {
+                    () = gateway.next() => {}
+                    _ = daily.changed() => {}
+                    _ = pbx.changed() => {}
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+    }
+
     /// What must hold after every test: nothing is left anywhere.
     pub async fn nothing_is_left(&self) {
-        eventually("an empty gateway", async || {
+        self.eventually("an empty gateway", async || {
             let Load { calls, dialogs, media_ports, .. } = self.gateway.metrics().load();
             let Census { calls: held, rooms, flights, timers, early, .. } = self.gateway.held().await;
             let left = [calls, dialogs, media_ports].into_iter().sum::<u64>() == 0
@@ -382,7 +404,7 @@ impl World {
     /// The end of a test that provoked complaints.
     pub async fn close_with_complaints(mut self) -> Vec<String> {
         self.nothing_is_left().await;
-        eventually("the end of Daily's calls", async || {
+        self.eventually("the end of Daily's calls", async || {
             let deaf = |call: &DailyCall| call.status.is_none() && self.options.misbehaviour.dead;
             let over = self.daily.calls().iter().all(|call| call.stage == Stage::Ended || deaf(call));
             let taken = self.pbx.taken().iter().all(|call| call.ended_by.is_some());
@@ -482,17 +504,4 @@ impl Reading for CallRecord {
 
 fn unix_seconds() -> u64 {
     clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
-}
-
-/// Looks until there is something to see.
-pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let looking = async {
-        loop {
-            if let Some(found) = look().await {
-                return found;
-            }
-            clock::sleep(LOOK).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }

@@ -94,6 +94,10 @@ impl Plane for PortPlane {
     fn ports_in_use(&self) -> usize {
         self.ports.open.borrow().len() * 4
     }
+
+    fn is_ours(&self, port: u16) -> bool {
+        (20_000..20_004).contains(&port)
+    }
 }
 
 pub struct World {

@@ -34,9 +34,9 @@ const EMPTY: [&str; 3] = ["trunkline_calls_active", "trunkline_media_ports_in_us
 
 impl Gateway {
     /// Starts it with a configuration of its own and waits until it is ready.
-    pub fn start(scenario: &Scenario, cloud_port: u16, folder: &Path) -> Self {
+    pub fn start(scenario: &Scenario, cloud_port: u16, human_port: Option<u16>, folder: &Path) -> Self {
         let (config, log) = (folder.join("trunkline.toml"), folder.join("gateway.log"));
-        fs::write(&config, configuration(scenario, cloud_port)).unwrap();
+        fs::write(&config, configuration(scenario, cloud_port, human_port)).unwrap();
         // Another build can be put to the same test.
         let binary = std::env::var_os("TRUNKLINE_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_trunkline").into());
         let mut child = Command::new(binary)
@@ -131,8 +131,9 @@ impl Drop for Gateway {
     }
 }
 
-fn configuration(scenario: &Scenario, cloud_port: u16) -> String {
-    let Scenario { sip, route, peers, .. } = scenario;
+fn configuration(scenario: &Scenario, cloud_port: u16, human_port: Option<u16>) -> String {
+    let Scenario { sip, trunk, target, route, peers, .. } = scenario;
+    let address = human_port.map(|port| format!("address = \"sip:127.0.0.1:{port}\"")).unwrap_or_default();
     let transport = if scenario.cloud_transport == Transport::Tcp { ";transport=tcp" } else { "" };
     let (first, last) = media_ports();
     format!(
@@ -154,12 +155,15 @@ listen = "127.0.0.1:0"
 [[trunk]]
 name = "pbx"
 peers = {peers:?}
+{address}
+{trunk}
 
 [[target]]
 name = "cloud"
 kind = "sip"
 uri = "sip:bot@127.0.0.1:{cloud_port}{transport}?x-source=sipp"
 headers = {{ x-caller = "{{caller}}", x-called = "{{called}}", x-trunkline-call = "{{call_id}}" }}
+{target}
 
 [[route]]
 targets = ["cloud"]

@@ -8,6 +8,7 @@ mod table;
 use gateway::Gateway;
 use sipp::{Part, Sipp};
 use std::net::UdpSocket;
+use std::path::Path;
 use std::time::Duration;
 use table::Scenario;
 
@@ -56,6 +57,12 @@ scenarios! {
     a_forked_answer_is_acknowledged_and_hung_up
     the_pbx_holds_and_resumes
     the_cloud_holds_and_resumes
+    a_blind_transfer_of_the_cloud_brings_the_caller_to_the_named_party
+    a_transfer_that_fails_leaves_the_caller_with_the_bot
+    a_transfer_goes_on_when_the_one_who_asked_for_it_leaves
+    a_transfer_that_is_not_allowed_is_declined_with_a_reason
+    the_pbx_puts_another_party_into_the_callers_place
+    a_redirected_call_follows_the_contact
     the_cloud_hangs_up
     both_hang_up_and_the_cloud_is_late
     both_hang_up_and_the_pbx_is_late
@@ -83,29 +90,36 @@ fn play(name: &str) {
     let folder = tempfile::tempdir().unwrap();
     // A socket that listens and never speaks: the one peer that SIPp cannot play.
     let silent = (scenario.cloud.as_deref() == Some("silent")).then(|| UdpSocket::bind("127.0.0.1:0").unwrap());
-    let mut cloud = cloud_of(&scenario, folder.path());
+    let mut human = scenario.human.as_deref().map(|name| listening(&Part::human(name), folder.path()));
+    let mut cloud = cloud_of(&scenario, human.as_ref().map(Sipp::port), folder.path());
     let cloud_port = match (&silent, &cloud) {
         (Some(socket), _) => socket.local_addr().unwrap().port(),
         (None, Some(cloud)) => cloud.port(),
         // Nobody may be called: the call must end at the gateway's door.
         (None, None) => sipp::free_ports(),
     };
-    let mut gateway = Gateway::start(&scenario, cloud_port, folder.path());
+    let human_port = human.as_ref().map(Sipp::port);
+    let mut gateway = Gateway::start(&scenario, cloud_port, human_port, folder.path());
     let to = gateway.sip(scenario.pbx_transport);
     let mut pbx = Sipp::start(&Part::pbx(&scenario, to), folder.path());
 
     let mut complaints = vec![];
     complaints.extend(pbx.finish(PATIENCE).err());
     complaints.extend(cloud.as_mut().and_then(|cloud| cloud.finish(Duration::from_secs(10)).err()));
+    complaints.extend(human.as_mut().and_then(|human| human.finish(Duration::from_secs(10)).err()));
     complaints.extend(gateway.empties(Duration::from_secs(10)).err());
     complaints.extend(scenario.reason.as_deref().and_then(|reason| gateway.counted_one_call(reason).err()));
     complaints.extend(gateway.stop(Duration::from_secs(15)).err());
     assert!(complaints.is_empty(), "\n{name}\n{}\n--- gateway log\n{}", complaints.join("\n"), gateway.log());
 }
 
-fn cloud_of(scenario: &Scenario, folder: &std::path::Path) -> Option<Sipp> {
+fn cloud_of(scenario: &Scenario, human_port: Option<u16>, folder: &Path) -> Option<Sipp> {
     let name = scenario.cloud.as_deref().filter(|name| *name != "silent")?;
-    let mut sipp = Sipp::start(&Part::cloud(scenario, name), folder);
+    Some(listening(&Part::cloud(scenario, name, human_port), folder))
+}
+
+fn listening(part: &Part, folder: &Path) -> Sipp {
+    let mut sipp = Sipp::start(part, folder);
     sipp.listens(Duration::from_secs(10));
-    Some(sipp)
+    sipp
 }

@@ -12,6 +12,8 @@ use std::time::Duration;
 /// What a SIPp is to play.
 pub struct Part {
     file: String,
+    /// Where it leaves what it saw.
+    folder: String,
     transport: Transport,
     options: Vec<String>,
     /// The gateway, for the side that calls.
@@ -69,17 +71,22 @@ impl Part {
     pub fn pbx(scenario: &Scenario, gateway: SocketAddr) -> Self {
         let mut options = vec!["-s".to_owned(), "+15550100999".to_owned()];
         options.extend(scenario.pbx_options.iter().cloned());
-        Self { file: format!("pbx-{}", scenario.pbx), transport: scenario.pbx_transport, options, calls: Some(gateway) }
+        let file = format!("pbx-{}", scenario.pbx);
+        Self { folder: file.clone(), file, transport: scenario.pbx_transport, options, calls: Some(gateway) }
     }
 
     /// The side that the gateway calls.
-    pub fn cloud(scenario: &Scenario, name: &str) -> Self {
-        Self {
-            file: format!("cloud-{name}"),
-            transport: scenario.cloud_transport,
-            options: scenario.cloud_options.clone(),
-            calls: None,
-        }
+    pub fn cloud(scenario: &Scenario, name: &str, human_port: Option<u16>) -> Self {
+        let known = human_port.map(|port| ["-key".to_owned(), "human_port".to_owned(), port.to_string()]);
+        let options = scenario.cloud_options.iter().cloned().chain(known.into_iter().flatten()).collect();
+        let file = format!("cloud-{name}");
+        Self { folder: file.clone(), file, transport: scenario.cloud_transport, options, calls: None }
+    }
+
+    /// Somebody at the PBX, whom the gateway calls too.
+    pub fn human(name: &str) -> Self {
+        let file = format!("cloud-{name}");
+        Self { folder: "human".to_owned(), file, transport: Transport::Udp, options: vec![], calls: None }
     }
 }
 
@@ -89,7 +96,7 @@ impl Sipp {
     /// Starts it.
     pub fn start(part: &Part, folder: &Path) -> Self {
         let port = free_ports();
-        let folder = folder.join(&part.file);
+        let folder = folder.join(&part.folder);
         fs::create_dir_all(&folder).unwrap();
         let screen = fs::File::create(folder.join("screen")).unwrap();
         let mut command = Command::new("sipp");

@@ -26,9 +26,18 @@ pub struct Scenario {
     /// More arguments for the cloud's SIPp.
     #[serde(default)]
     pub cloud_options: Vec<String>,
+    /// `cloud-NAME.xml` for somebody at the PBX, whom the gateway calls at the trunk's address.
+    #[serde(default)]
+    pub human: Option<String>,
     /// More lines for `[sip]`.
     #[serde(default)]
     pub sip: String,
+    /// More lines for the `[[trunk]]`.
+    #[serde(default)]
+    pub trunk: String,
+    /// More lines for the `[[target]]`.
+    #[serde(default)]
+    pub target: String,
     /// More lines for the `[[route]]`.
     #[serde(default)]
     pub route: String,
@@ -79,7 +88,11 @@ fn loopback() -> Vec<String> {
 fn every_scenario_file_is_played_and_every_played_file_exists() {
     let rows = read();
     let pbx = rows.iter().map(|row| format!("pbx-{}.xml", row.pbx));
-    let clouds = rows.iter().filter_map(|row| row.cloud.as_deref()).filter(|name| *name != "silent");
+    let clouds = rows
+        .iter()
+        .flat_map(|row| [row.cloud.as_deref(), row.human.as_deref()])
+        .flatten()
+        .filter(|name| *name != "silent");
     let mut played: Vec<String> = pbx.chain(clouds.map(|name| format!("cloud-{name}.xml"))).collect();
     played.sort();
     played.dedup();

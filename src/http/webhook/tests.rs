@@ -5,11 +5,10 @@ use crate::clock::Entropy;
 use crate::config::value::Secret;
 use crate::record::CallId;
 use crate::room::daily::verify;
-use crate::room::held::fixture;
+use crate::room::held::fixture::{self, Counts};
 use crate::room::{Instruction, Report, Sink};
 use axum::http::{Method, Request};
 use axum::response::Response;
-use std::sync::Mutex;
 use std::time::UNIX_EPOCH;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
@@ -18,16 +17,6 @@ use tower::ServiceExt as _;
 const PINLESS: &str = "9jyatvPWQfBymCGDOYPYKF/TRZXR+08Gj4bvPF78pH0=";
 const EVENTS: &str = "bm90IHRoZSBzYW1lIHNlY3JldA==";
 const GUARD: Duration = Duration::from_secs(60);
-
-#[derive(Default)]
-struct Counts(Mutex<Vec<(&'static str, &'static str)>>);
-
-impl Meter for Counts {
-    fn stage(&self, _: &'static str, _: Duration) {}
-    fn webhook(&self, source: &'static str, result: &'static str) {
-        self.0.lock().unwrap().push((source, result));
-    }
-}
 
 struct Door {
     router: Router,
@@ -76,7 +65,7 @@ impl Door {
     /// What was counted, after everything that was handed over was taken.
     async fn counted(&self) -> Vec<(&'static str, &'static str)> {
         self.companion.census().await;
-        self.counts.0.lock().unwrap().clone()
+        self.counts.all()
     }
 
     fn hold(&self) {

@@ -56,7 +56,8 @@ pub enum Reach {
     Silent,
 }
 
-/// The label values of [`MessageKind`], by its index.
+/// The label values of [`MessageKind`], by its index. The methods are those that the stack knows; a test of the assembly
+/// compares the two lists, because this module and the stack know nothing of each other.
 const KINDS: [&str; MessageKind::COUNT] = [
     "INVITE",
     "ACK",

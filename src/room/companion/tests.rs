@@ -1,19 +1,8 @@
 //! The joining of webhooks, events and ready signals to their calls.
 
 use super::*;
-use crate::room::held::fixture::{self, WITH_BOT};
+use crate::room::held::fixture::{self, Counts, WITH_BOT};
 use crate::room::request::{Operation, Product, Room};
-use std::sync::Mutex;
-
-#[derive(Default)]
-struct Counts(Mutex<Vec<(&'static str, &'static str)>>);
-
-impl Meter for Counts {
-    fn stage(&self, _: &'static str, _: Duration) {}
-    fn webhook(&self, source: &'static str, result: &'static str) {
-        self.0.lock().unwrap().push((source, result));
-    }
-}
 
 struct House {
     now: Instant,
@@ -104,7 +93,7 @@ impl House {
     }
 
     fn counted(&self) -> Vec<(&'static str, &'static str)> {
-        self.counts.0.lock().unwrap().clone()
+        self.counts.all()
     }
 
     fn connected(&self) -> Vec<CallId> {

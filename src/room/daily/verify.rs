@@ -128,17 +128,6 @@ impl Verifier {
     }
 }
 
-/// Compares two secrets in a time that does not tell where they differ: their MACs under one key are compared, and
-/// these in constant time.
-#[must_use]
-pub fn same_secret(expected: &str, presented: &str) -> bool {
-    let mac = |text: &str| Hmac::<Sha256>::new_from_slice(b"trunkline").map(|mac| mac.chain_update(text)).ok();
-    match (mac(expected), mac(presented)) {
-        (Some(expected), Some(presented)) => expected.verify(&presented.finalize().into_bytes()).is_ok(),
-        _ => false,
-    }
-}
-
 fn only<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a [u8], Distrust> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -309,13 +298,5 @@ mod tests {
             assert_eq!(Verifier::pinless(&[Secret::new(secret)], skew).err(), Some(SecretError::NoBase64(1)));
         }
         assert!(Verifier::pinless(&[Secret::new(SECRET_TEXT.trim_end_matches('='))], skew).is_ok());
-    }
-
-    #[test]
-    fn secrets_are_the_same_only_when_they_are() {
-        assert!(same_secret("abc", "abc"));
-        for other in ["", "ab", "abcd", "abd", "ABC"] {
-            assert!(!same_secret("abc", other), "{other}");
-        }
     }
 }

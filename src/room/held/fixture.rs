@@ -5,12 +5,32 @@ use crate::config::room::RoomPlan;
 use crate::config::value::Secret;
 use crate::record::{CallFacts, CallId};
 use crate::room::daily::webhook::DialIn;
-use crate::room::{Evidence, Settings};
-use std::sync::Arc;
+use crate::room::{Evidence, Meter, Settings};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A plan with a bot, as in the smallest useful file.
 pub const WITH_BOT: &str = "[[room]]\nbot = { start_url = 'http://bots.example.com/start', token = 'bot-key' }\n";
+
+/// What was counted of webhooks, in order.
+#[derive(Default)]
+pub struct Counts(Mutex<Vec<(&'static str, &'static str)>>);
+
+// === impl Counts ===
+
+impl Counts {
+    /// Source and result of each.
+    pub fn all(&self) -> Vec<(&'static str, &'static str)> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Meter for Counts {
+    fn stage(&self, _: &'static str, _: Duration) {}
+    fn webhook(&self, source: &'static str, result: &'static str) {
+        self.0.lock().unwrap().push((source, result));
+    }
+}
 
 /// The one call.
 pub fn call() -> CallId {

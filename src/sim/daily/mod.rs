@@ -25,6 +25,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How a simulated Daily is set up.
 #[derive(Debug, Clone)]
@@ -236,6 +237,12 @@ impl Daily {
     #[must_use]
     pub fn calls(&self) -> Vec<DailyCall> {
         locked(&self.shared.state).calls()
+    }
+
+    /// Counts the changes of [`Daily::calls`], to wait on; packets are none.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        locked(&self.shared.state).changes()
     }
 
     /// What the gateway (or a bot) did wrong.

@@ -20,6 +20,8 @@ pub(in crate::sim) struct State {
     script: VecDeque<Misbehaviour>,
     rooms: HashMap<String, Room>,
     calls: Vec<Entry>,
+    /// How often a call changed.
+    changes: watch::Sender<u64>,
 }
 
 /// A room.
@@ -83,6 +85,7 @@ impl State {
             script,
             rooms: HashMap::new(),
             calls: vec![],
+            changes: watch::Sender::new(0),
         }
     }
 
@@ -145,6 +148,7 @@ impl State {
     pub(super) fn add_call(&mut self, call: DailyCall, refuse_update: Option<u16>) -> mpsc::UnboundedReceiver<Order> {
         let (orders, inbox) = mpsc::unbounded_channel();
         self.calls.push(Entry { call, orders, heard: None, at_bridge: 0, refuse_update });
+        self.changed();
         inbox
     }
 
@@ -159,6 +163,16 @@ impl State {
         if let Some(entry) = self.entry(call_id) {
             change(&mut entry.call);
         }
+        self.changed();
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// Tells whenever a call is new, or moved on.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     fn entry(&mut self, call_id: &str) -> Option<&mut Entry> {
@@ -171,6 +185,7 @@ impl State {
 
     /// `pinlessCallUpdate`.
     pub(super) fn update(&mut self, call_id: &str, call_domain: &str, sip_uri: &str) -> Update {
+        self.changed();
         let refused = |status, violation: Option<String>| Update::Refused { status, violation };
         let Some(at) = self.calls.iter().position(|entry| entry.call.call_id == call_id) else {
             return refused(404, Some(format!("update of the unknown call {call_id}")));

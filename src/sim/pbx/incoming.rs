@@ -47,7 +47,7 @@ pub(super) async fn serve(shared: Arc<Shared>, invite: Incoming, mut inbox: Inbo
         record_routes: vec![],
         timing: shared.options.timing,
     };
-    locked(&shared.taken).push(TakenCall {
+    let taken = TakenCall {
         call_id: invite.call_id.clone(),
         called: invite.request_uri().and_then(user).unwrap_or_default(),
         from: invite.from.value.clone(),
@@ -56,7 +56,8 @@ pub(super) async fn serve(shared: Arc<Shared>, invite: Incoming, mut inbox: Inbo
         heard: Heard::default(),
         ended_by: None,
         reason: None,
-    });
+    };
+    shared.taken.send_modify(|all| all.push(taken));
     let plan = shared.options.answer.clone();
     let now = clock::now();
     let offer = Offer {
@@ -200,10 +201,11 @@ impl Taken {
     }
 
     fn note(&self, change: impl FnOnce(&mut TakenCall)) {
-        let mut taken = locked(&self.shared.taken);
-        if let Some(call) = taken.iter_mut().find(|call| call.call_id == self.call_id) {
-            change(call);
-        }
+        self.shared.taken.send_modify(|taken| {
+            if let Some(call) = taken.iter_mut().find(|call| call.call_id == self.call_id) {
+                change(call);
+            }
+        });
     }
 
     fn end(&mut self, by: &'static str) {

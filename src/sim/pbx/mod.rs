@@ -10,7 +10,7 @@ pub use dialect::{Dialect, Identity};
 use super::audio::{Law, Voice};
 use super::leg::Timing;
 use super::line::{Line, Reporting};
-use super::observation::{Observer, Violations, locked};
+use super::observation::{Observer, Violations};
 use super::rtp::Heard;
 use super::task::Task;
 use crate::clock::Entropy;
@@ -20,7 +20,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// How a simulated PBX is set up.
 #[derive(Debug, Clone)]
@@ -194,7 +194,7 @@ struct Shared {
     line: Line,
     violations: Violations,
     entropy: Mutex<Entropy>,
-    taken: Mutex<Vec<TakenCall>>,
+    taken: watch::Sender<Vec<TakenCall>>,
 }
 
 // === impl PbxOptions ===
@@ -258,7 +258,7 @@ impl Pbx {
             Reporting { observer: options.observer.clone(), violations: violations.clone(), own: Lane::Pbx };
         let (line, mut calls) = Line::open(options.sip, reporting).await?;
         let entropy = Mutex::new(options.entropy.fork());
-        let shared = Arc::new(Shared { options, line, violations, entropy, taken: Mutex::default() });
+        let shared = Arc::new(Shared { options, line, violations, entropy, taken: watch::Sender::default() });
         let answering = Arc::clone(&shared);
         let accept = async move {
             let mut live: Vec<Task> = vec![];
@@ -287,7 +287,13 @@ impl Pbx {
     /// Calls that came to its own numbers, in order.
     #[must_use]
     pub fn taken(&self) -> Vec<TakenCall> {
-        locked(&self.shared.taken).clone()
+        self.shared.taken.borrow().clone()
+    }
+
+    /// The same, to wait on.
+    #[must_use]
+    pub fn watch_taken(&self) -> watch::Receiver<Vec<TakenCall>> {
+        self.shared.taken.subscribe()
     }
 
     /// What the far side did wrong.

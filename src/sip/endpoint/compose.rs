@@ -5,7 +5,7 @@ use super::super::dialog::state::tagged;
 use super::super::header::via;
 use super::super::uri;
 use super::super::{HeaderName, Hop, HopAddress, LocalAddress, Message, Method, Protocol, Source, StatusCode, Writer};
-use super::{ALLOW, Body, Headers, Settings};
+use super::{ALLOW, Body, Headers, SUPPORTED, Settings};
 
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
@@ -60,7 +60,7 @@ impl Outline<'_> {
             writer.header("Contact", contact);
         }
         if self.method == Method::Invite {
-            writer.header("Allow", ALLOW);
+            writer.header("Allow", ALLOW).header("Supported", SUPPORTED);
         }
         writer.header("User-Agent", &settings.user_agent);
         add(&mut writer, self.headers, self.body);
@@ -120,6 +120,9 @@ impl<'a> Reply<'a> {
         let is_options = method == Method::Options;
         if self.status.get() == 405 || self.status.is_success() && (is_invite || is_options) {
             writer.header("Allow", ALLOW);
+        }
+        if self.status.is_success() && (is_invite || is_options) {
+            writer.header("Supported", SUPPORTED);
         }
         if is_options && self.status.is_success() {
             writer.header("Accept", "application/sdp");

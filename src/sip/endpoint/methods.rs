@@ -4,7 +4,15 @@
 use super::super::Method;
 
 /// The methods that are understood (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REGISTER";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY, REGISTER";
+
+/// The extensions that are understood, as `Supported` lists them (RFC 3261 §20.37): RFC 3891 and RFC 4488.
+pub const SUPPORTED: &str = "replaces, norefersub";
+
+/// Is this option tag one of [`SUPPORTED`]?
+pub(super) fn supports(option: &[u8]) -> bool {
+    SUPPORTED.split(", ").any(|known| option.eq_ignore_ascii_case(known.as_bytes()))
+}
 
 /// May a request of this method begin something outside of a dialog?
 pub(super) const fn begins(method: &Method) -> bool {
@@ -13,7 +21,7 @@ pub(super) const fn begins(method: &Method) -> bool {
 
 /// Does a request of this method belong into a dialog? Outside of one it gets 481.
 pub(super) const fn continues(method: &Method) -> bool {
-    matches!(method, Method::Invite | Method::Bye | Method::Options | Method::Info)
+    matches!(method, Method::Invite | Method::Bye | Method::Options | Method::Info | Method::Refer | Method::Notify)
 }
 
 /// Is a request of ours of this method to carry our Contact, because it may move the target (RFC 3261 §12.2), or

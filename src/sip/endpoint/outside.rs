@@ -110,10 +110,12 @@ pub(super) fn refusal_of_method(method: &Method) -> Option<Refusal> {
     (!known).then(|| (StatusCode::METHOD_NOT_ALLOWED, Headers::new()))
 }
 
-/// §8.2.2.3: no extension is supported, so none can be required.
+/// §8.2.2.3: only what is supported can be required.
 pub(super) fn refusal_of_extension(message: &Message) -> Option<Refusal> {
     let mut unsupported = String::new();
-    for option in message.elements(HeaderName::Require).filter(|option| !option.is_empty()) {
+    for option in
+        message.elements(HeaderName::Require).filter(|option| !option.is_empty() && !methods::supports(option))
+    {
         if !unsupported.is_empty() {
             unsupported.push_str(", ");
         }

@@ -6,6 +6,7 @@ pub mod cseq;
 pub mod elements;
 pub mod params;
 pub mod reason;
+pub mod refer;
 pub mod route;
 pub mod via;
 
@@ -14,6 +15,7 @@ pub use cseq::CSeq;
 pub use elements::Elements;
 pub use params::Params;
 pub use reason::Reason;
+pub use refer::{ReferTo, Replaces};
 pub use route::Route;
 pub use via::Via;
 

@@ -86,7 +86,8 @@ impl Framer {
     }
 
     /// How many bytes wait for the rest of their message.
-    pub fn buffered(&self) -> usize {
+    #[cfg(test)]
+    fn buffered(&self) -> usize {
         self.buffer.len()
     }
 

@@ -1,7 +1,7 @@
 //! One stream: its reading, its writing and its end, in one task. Apart from the hub, because here nothing is known of
 //! other connections: bytes come and go, messages come out, and the end says why.
 
-use super::{OnInput, Settings, TcpInput};
+use super::{OnInput, Settings, TcpInput, Waiting};
 use crate::clock;
 use crate::sip::wire::frame::{Frame, Framer};
 use crate::sip::{Source, Transmit};
@@ -50,6 +50,8 @@ enum Step {
     Read(usize),
     Wrote(usize),
     Next(Outgoing),
+    /// The message that had to wait is taken.
+    Taken,
     End(End),
 }
 
@@ -60,6 +62,8 @@ pub(super) struct Conversation<'a> {
     on_input: &'a OnInput,
     framer: Framer,
     pongs: u8,
+    /// A message that has to wait until it is taken; nothing is read meanwhile.
+    waiting: Option<Waiting>,
     /// What is being written, and the rest of its bytes; no message for a pong.
     writing: Option<(Bytes, Option<Outgoing>)>,
 }
@@ -83,7 +87,7 @@ impl Outgoing {
 impl<'a> Conversation<'a> {
     pub(super) fn new(source: Source, settings: &Settings, on_input: &'a OnInput) -> Self {
         let framer = Framer::new(settings.frame);
-        Self { source, idle: settings.idle, on_input, framer, pongs: 0, writing: None }
+        Self { source, idle: settings.idle, on_input, framer, pongs: 0, waiting: None, writing: None }
     }
 
     /// Until the end.
@@ -104,7 +108,8 @@ impl<'a> Conversation<'a> {
             // what is not finished has taken nothing.
             let step = async {
                 tokio::select! {
-                    read = reader.read(&mut chunk) => Step::Read(read.unwrap_or(0)),
+                    read = reader.read(&mut chunk), if self.waiting.is_none() => Step::Read(read.unwrap_or(0)),
+                    () = taken(self.waiting.as_mut()) => Step::Taken,
                     written = writer.write(rest.as_deref().unwrap_or_default()), if !free => {
                         Step::Wrote(written.unwrap_or(0))
                     }
@@ -119,8 +124,9 @@ impl<'a> Conversation<'a> {
             };
             match step {
                 Step::Read(count) if count > 0 && self.take_in(chunk.get(..count).unwrap_or_default()) => {}
+                Step::Taken if self.go_on() => {}
                 Step::Wrote(count) if count > 0 => self.wrote(count),
-                Step::Read(_) | Step::Wrote(_) => break End::Lost,
+                Step::Read(_) | Step::Wrote(_) | Step::Taken => break End::Lost,
                 Step::Next(outgoing) if outgoing.transmit.payload.is_empty() => {}
                 Step::Next(outgoing) => self.writing = Some((outgoing.transmit.payload.clone(), Some(outgoing))),
                 Step::End(end) => break end,
@@ -141,10 +147,20 @@ impl<'a> Conversation<'a> {
     /// Hands on what a piece of the stream completes; false if the stream has lost its frame.
     fn take_in(&mut self, piece: &[u8]) -> bool {
         self.framer.feed(piece);
-        loop {
+        self.hand_on()
+    }
+
+    /// There is room again.
+    fn go_on(&mut self) -> bool {
+        self.waiting = None;
+        self.hand_on()
+    }
+
+    fn hand_on(&mut self) -> bool {
+        while self.waiting.is_none() {
             match self.framer.next() {
                 Ok(Some(Frame::Message(bytes))) => {
-                    (self.on_input)(TcpInput::Message { source: self.source, bytes });
+                    self.waiting = (self.on_input)(TcpInput::Message { source: self.source, bytes });
                 }
                 // RFC 5626 §4.4.1: a double CRLF wants a single one back.
                 Ok(Some(Frame::Ping)) => self.pongs = PONGS.min(self.pongs.saturating_add(1)),
@@ -156,6 +172,7 @@ impl<'a> Conversation<'a> {
                 }
             }
         }
+        true
     }
 
     fn pick_pong(&mut self) {
@@ -172,5 +189,13 @@ impl<'a> Conversation<'a> {
                 self.writing = None;
             }
         }
+    }
+}
+
+/// Until the message is taken; for ever if none waits.
+async fn taken(waiting: Option<&mut Waiting>) {
+    match waiting {
+        Some(waiting) => waiting.await,
+        None => std::future::pending().await,
     }
 }

@@ -1,0 +1,101 @@
+//! INVITE with `Replaces` (RFC 3891): a new call that takes the place of a leg. It is how the second half of an attended
+//! transfer, and a pick-up from another phone, arrive here.
+
+use crate::call::bridge::State;
+use crate::call::desk::Desk;
+use crate::call::leg::{Leg, Phase};
+use crate::call::negotiation::{self, Kind};
+use crate::call::setup::Arrival;
+use crate::call::state::{Call, Exchange, ExchangeStage};
+use crate::error::Cause;
+use crate::media::Side;
+use crate::record::{Lane, Step};
+use crate::sdp::{Description, Direction, Format, negotiate};
+use crate::sip::StatusCode;
+use crate::sip::endpoint::Headers;
+use std::borrow::Cow;
+use std::time::Instant;
+
+/// A refusal: the status and why.
+type Refusal = (StatusCode, String);
+
+/// Answers an INVITE that replaces nothing.
+pub(in crate::call) fn refuse(desk: &mut Desk, now: Instant, arrival: &Arrival, (status, why): Refusal) {
+    let reason = format!("SIP;cause={};text=\"{}\"", status.get(), why.replace(['"', '\\'], "'"));
+    let headers: Headers = vec![(Cow::Borrowed("Reason"), reason)];
+    let _ = desk.endpoint.reject(now, arrival.leg, status, None, headers);
+}
+
+// === impl Call ===
+
+impl Call {
+    /// Takes the new leg in place of `side`'s, or says why not.
+    pub(in crate::call) fn replace(&mut self, desk: &mut Desk, now: Instant, side: Side, arrival: &Arrival) {
+        let lane = self.lane(side);
+        self.journal.moment(now, lane, Lane::Trunkline, "INVITE with Replaces", None);
+        let to = String::from_utf8_lossy(arrival.request.call_id()).into_owned();
+        let outcome = match self.take_place(desk, now, side, arrival) {
+            Ok(()) => "took the place".to_owned(),
+            Err((status, why)) => {
+                let outcome = format!("refused with {}: {why}", status.get());
+                refuse(desk, now, arrival, (status, why));
+                outcome
+            }
+        };
+        self.journal.step(Step::Transfer { by: "replaces".to_owned(), to, outcome });
+    }
+
+    fn take_place(&mut self, desk: &mut Desk, now: Instant, side: Side, arrival: &Arrival) -> Result<(), Refusal> {
+        if self.state != State::Up {
+            return Err((StatusCode::REQUEST_PENDING, "another change of the call is in progress".to_owned()));
+        }
+        let offer = negotiation::description(&arrival.request, Cause::BadSdp)
+            .map_err(|end| (StatusCode::BAD_REQUEST, end.text()))?;
+        let formats = self.formats_for_newcomer(side, offer.as_ref())?;
+        let mut leg = Leg::new(arrival.leg, Phase::AwaitingAck, desk.entropy.next_u64() >> 1);
+        leg.signalling = Some(arrival.source.peer.ip().to_canonical());
+        leg.takes = self.leg(side).and_then(|leg| leg.takes.clone());
+        leg.theirs.clone_from(&formats);
+        leg.formats = formats;
+        leg.remote.clone_from(&offer);
+        let body = self.in_place(side, &mut leg, |call| match &offer {
+            Some(offer) => {
+                let asked = offer.audio().map_or(Direction::SendRecv, |audio| audio.direction);
+                let direction = negotiate::answer_direction(asked, Direction::SendRecv);
+                call.describe(desk, side, direction, Kind::Answer(offer))
+            }
+            None => call.describe(desk, side, Direction::SendRecv, Kind::Offer),
+        });
+        if desk.endpoint.answer(now, arrival.leg, Headers::new(), body).is_err() {
+            return Err((StatusCode::REQUEST_TERMINATED, "it was cancelled".to_owned()));
+        }
+        let lane = self.lane(side);
+        self.journal.moment(now, Lane::Trunkline, lane, "200 OK", None);
+        desk.legs.insert(arrival.leg, self.key);
+        self.end_transfers(desk, now, "SIP;cause=487;text=\"replaced\"");
+        let Some(old) = self.put(desk, now, side, leg) else { return Ok(()) };
+        self.let_go(desk, now, old, lane, "Q.850;cause=16;text=\"replaced\"");
+        self.adjust(desk, now, side);
+        if offer.is_none() {
+            // The answer comes with the ACK, as it does for a re-INVITE without offer.
+            let stage = ExchangeStage::Answered;
+            self.exchange = Some(Exchange { initiator: side, offered: None, proposed: Vec::new(), stage });
+        }
+        Ok(())
+    }
+
+    /// What the newcomer shares with the party that stays.
+    fn formats_for_newcomer(&self, side: Side, offer: Option<&Description>) -> Result<Vec<Format>, Refusal> {
+        let not_acceptable = |why: String| (StatusCode::NOT_ACCEPTABLE_HERE, why);
+        let Some(offer) = offer else {
+            return self.formats_towards(side, None).map_err(|end| not_acceptable(end.text()));
+        };
+        let asked = negotiation::audio_formats(offer).map_err(|end| not_acceptable(end.text()))?;
+        let spoken = self.leg(side.other()).map(|leg| leg.formats.clone()).unwrap_or_default();
+        let formats = negotiate::for_caller(&asked, &spoken);
+        if formats.is_empty() {
+            return Err(not_acceptable("no codec in common with the party that stays".to_owned()));
+        }
+        Ok(formats)
+    }
+}
