@@ -1,6 +1,7 @@
 //! Calls through a whole shard: a PBX and a cloud of the same stack on either side, a plane that keeps what it is told,
 //! and a network that loses nothing. One test for each crossing of events that a table of one call cannot show.
 
+mod door;
 mod inside;
 mod looking;
 mod looping;
@@ -38,6 +39,7 @@ struct TestPlane(Rc<Told>);
 
 struct Bench {
     now: Instant,
+    policy: Arc<Policy>,
     shard: Shard,
     pbx: Endpoint,
     cloud: Endpoint,
@@ -84,9 +86,13 @@ impl Bench {
 
     /// With more lines for the target `daily` and for the route.
     fn new_with(target: &str, route: &str) -> Self {
+        Self::with_configuration(config::parse(&configuration_text(target, route)).unwrap())
+    }
+
+    fn with_configuration(configuration: config::Config) -> Self {
         let now = clock::now();
         let mut entropy = Entropy::seeded(1);
-        let policy = Arc::new(Policy::new(configuration(target, route), &HashMap::new()).unwrap());
+        let policy = Arc::new(Policy::new(configuration, &HashMap::new()).unwrap());
         let gateway: SocketAddr = GATEWAY.parse().unwrap();
         let settings = ShardSettings {
             shard: 0,
@@ -97,12 +103,13 @@ impl Bench {
         };
         let told = Rc::<Told>::default();
         let plane = Box::new(TestPlane(told.clone()));
-        let shard = Shard::new(settings, sip(GATEWAY, "tl00-"), policy, plane, Metrics::new(), entropy.fork());
+        let shard = Shard::new(settings, sip(GATEWAY, "tl00-"), policy.clone(), plane, Metrics::new(), entropy.fork());
         let pbx = Endpoint::new(sip(PBX, "pbx-"), entropy.fork());
         let cloud = Endpoint::new(sip(CLOUD, "cloud-"), entropy.fork());
         let (pbx_events, cloud_events) = (vec![], vec![]);
         Self {
             now,
+            policy,
             shard,
             pbx,
             cloud,
@@ -267,8 +274,8 @@ fn status_of_refusal(events: &[Event]) -> Option<(u16, String)> {
     })
 }
 
-fn configuration(target: &str, route: &str) -> config::Config {
-    config::parse(&format!(
+fn configuration_text(target: &str, route: &str) -> String {
+    format!(
         r#"
         [sip]
         listen = ["udp:{GATEWAY}"]
@@ -295,8 +302,7 @@ fn configuration(target: &str, route: &str) -> config::Config {
         hmac = "c2VjcmV0"
         [[room]]
         "#
-    ))
-    .unwrap()
+    )
 }
 
 const TO_PBX: &str = "fallback = { trunk = \"pbx\", number = \"2000\" }";

@@ -4,6 +4,7 @@
 mod changes;
 mod moved;
 mod operations;
+mod registrations;
 pub mod shard_thread;
 mod start;
 
@@ -44,6 +45,7 @@ pub struct Gateway {
     tasks: Vec<JoinHandle<()>>,
     tcp: Option<crate::transport::tcp::HubHandle>,
     companion: Option<(crate::room::CompanionHandle, JoinHandle<()>)>,
+    registrations: registrations::Registrations,
 }
 
 /// What the listeners and the gateway's owner share.
@@ -124,6 +126,8 @@ impl Gateway {
 
     /// Ends everything at once; live calls get their BYE if it can be sent without waiting.
     pub async fn stop(&mut self) {
+        self.shared.draining.send_replace(true);
+        self.registrations.end().await;
         if let Some((companion, task)) = self.companion.take() {
             companion.shutdown();
             let _ = task.await;

@@ -1,6 +1,7 @@
 //! Starting: sockets first (they are what fails), then the parts from the inside out. Nothing runs until everything
 //! is bound, so that a start that fails leaves nothing behind.
 
+use super::registrations::{self, Registrations};
 use super::shard_thread::{self, Control, Router, ShardInbox, Surroundings};
 use super::{Addresses, Gateway, Shared};
 use crate::call::desk::shard_of_owner;
@@ -16,6 +17,7 @@ use crate::media::worker::{Worker, WorkerHandle};
 use crate::observe::Metrics;
 use crate::room::daily::verify::{SecretError, Verifier};
 use crate::room::{self, CompanionHandle};
+use crate::route::registration;
 use crate::sip::endpoint::Settings;
 use crate::sip::{LocalAddress, Message, Protocol};
 use crate::store::Recent;
@@ -131,7 +133,9 @@ impl Gateway {
         let draining = watch::Sender::new(false);
         let shared = Arc::new(Shared { shards: handles, recent, metrics: metrics.clone(), draining });
         let (threads, tasks) = (Vec::new(), Vec::new());
-        let mut gateway = Self { addresses: bound.addresses, shared, threads, tasks, tcp: Some(tcp), companion };
+        let registrations = Registrations::default();
+        let mut gateway =
+            Self { addresses: bound.addresses, shared, threads, tasks, tcp: Some(tcp), companion, registrations };
         // From here on there is something that a failure has to end.
         match gateway.run(&parts, bound.udp, inboxes, [bound.http, bound.admin]) {
             Ok(()) => Ok(gateway),
@@ -156,7 +160,31 @@ impl Gateway {
         let operations = admin::router(self.shared.clone(), metrics.clone(), Access::new(&config.admin));
         self.tasks.push(serve(admin, operations));
         self.tasks.push(serve(http, webhooks));
+        self.begin_registrations(parts);
         Ok(())
+    }
+
+    fn begin_registrations(&mut self, parts: &Parts) {
+        let Policy { config, routes, registrar, standings, .. } = &*parts.policy;
+        let own: Vec<String> = parts.locals.iter().map(|local| local.advertised.clone()).collect();
+        for (position, target) in config.targets.iter().enumerate() {
+            let number = position % self.shared.shards.len().max(1);
+            let plan = target.register.as_ref().zip(routes.target(&target.name)).and_then(|(register, target)| {
+                registration::Plan::new(target, register, own.clone(), format!("tl{number:02x}-"))
+            });
+            let (Some(plan), Some(shard)) = (plan, self.shared.shards.get(number)) else { continue };
+            let around = registrations::Around {
+                shard: shard.clone(),
+                resolver: parts.resolver.clone(),
+                standings: standings.clone(),
+                metrics: parts.metrics.clone(),
+                leave: self.shared.draining.subscribe(),
+            };
+            self.registrations.begin(plan, around);
+        }
+        if config.trunks.iter().any(|trunk| trunk.register) {
+            self.registrations.sweep(registrar.clone(), parts.metrics.clone());
+        }
     }
 }
 

@@ -78,6 +78,14 @@ scenarios! {
     options_are_answered
     a_merged_request_is_refused_and_the_call_goes_on
     a_stray_bye_and_a_stray_cancel_are_told_so
+    a_pbx_that_proves_itself_comes_in_by_its_user
+    challenges_are_offered_by_their_strength
+    a_wrong_password_is_refused
+    an_answer_to_an_old_challenge_is_stale
+    a_pbx_registers_asks_and_takes_back
+    a_cloud_that_wants_a_password_gets_it_in_every_request
+    a_password_that_is_refused_is_not_tried_again
+    the_gateway_registers_at_the_cloud
 }
 
 fn play(name: &str) {

@@ -81,7 +81,7 @@ fn all_examples_of_the_documentation_load_together() {
     let whole = EXAMPLES.concat().replace("[[route]]\ntargets = [\"daily\"]\n", "");
     let whole = format!("{whole}[[route]]\ntargets = [\"daily\"]\n").replace("pbx.example.com", "gw.example.com");
     let config = examine(&whole).unwrap_or_else(|error| panic!("{error}\n{whole}")).config;
-    assert_eq!((config.trunks.len(), config.targets.len(), config.routes.len(), config.rooms.len()), (2, 2, 2, 2));
+    assert_eq!((config.trunks.len(), config.targets.len(), config.routes.len(), config.rooms.len()), (3, 2, 2, 2));
 }
 
 #[test]

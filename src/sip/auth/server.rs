@@ -256,9 +256,10 @@ fn names(claim: &Authorization, login: &Login) -> bool {
     claim.username == login.username
 }
 
-/// Whether the URI that was hashed is the one that is asked for (RFC 7616 §3.4.6). SBCs on the way change the host, so
-/// only the user part counts: the number that is called.
+/// Whether the URI that was hashed can be the one that is asked for (RFC 7616 §3.4.6). SBCs on the way change the host, so
+/// only the user part counts, the number that is called; some clients hash the host alone (SIPp does).
 fn speaks_of(claim: &Authorization, request: &Message) -> bool {
     let user = |uri: &[u8]| Uri::parse(uri).ok().and_then(|uri| uri.subscriber().map(std::borrow::Cow::into_owned));
-    user(claim.uri.as_bytes()) == request.request_uri().and_then(user)
+    let hashed = user(claim.uri.as_bytes());
+    hashed.is_none() || hashed == request.request_uri().and_then(user)
 }
