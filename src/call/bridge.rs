@@ -39,6 +39,8 @@ pub enum Happened {
     HungUp,
     /// The peer offers a change of the session.
     Reinvited,
+    /// The peer offers a change by UPDATE, which is answered at once (RFC 3311).
+    Updated,
     /// The peer took our change.
     ReinviteAnswered,
     /// The peer refused our change and keeps the session.
@@ -68,7 +70,7 @@ pub enum Command {
     PassReinvite,
     /// Keep the peer's change until the caller's ACK: leg A can be offered nothing before it.
     KeepReinvite,
-    /// Offer the change that was kept to leg A.
+    /// Offer the change that was kept to leg A, or what it has missed.
     PassKeptReinvite,
     /// Take over what the other leg answered.
     PassReinviteAnswer,
@@ -78,6 +80,14 @@ pub enum Command {
     WithdrawChange,
     /// Two changes at the same time: 491 (RFC 3261 §14.2).
     RefuseGlare,
+    /// Offer the change that the peer's UPDATE asks for to the other leg.
+    PassUpdate,
+    /// Keep it until the caller's ACK.
+    KeepUpdate,
+    /// Answer an UPDATE of a leg that is not up yet: the other one is asked if it can be.
+    PassEarlyUpdate,
+    /// An UPDATE comes at the wrong moment: the peer is to try again.
+    RefuseUpdate,
     /// End the call: its caller cancelled.
     EndCancelled,
     /// End the call: this side hung up. A held caller is diverted instead if leg B did it.
@@ -120,6 +130,10 @@ pub const fn react(state: State, side: Side, happened: Happened) -> &'static [Co
         (S::Up, _, H::ReinviteAnswered) => &[C::PassReinviteAnswer],
         (S::Up, _, H::ReinviteRefused) => &[C::PassReinviteRefusal],
         (S::Up, _, H::Cancelled) => &[C::WithdrawChange],
+        (S::Up, _, H::Updated) => &[C::PassUpdate],
+        (S::Answering, B, H::Updated) => &[C::KeepUpdate],
+        (S::Calling, _, H::Updated) => &[C::PassEarlyUpdate],
+        (S::Answering | S::Diverting | S::Ending, _, H::Updated) => &[C::RefuseUpdate],
         // --- the fallback is being called while the caller stays on the line
         (S::Diverting, B, H::Answered) => &[C::JoinFallback],
         (S::Diverting, B, H::Refused | H::Unanswered | H::HungUp) => &[C::FallbackFailed],
@@ -141,7 +155,7 @@ mod tests {
     use crate::media::Side::{A, B};
 
     const STATES: [S; 5] = [S::Calling, S::Answering, S::Up, S::Diverting, S::Ending];
-    const EVENTS: [H; 12] = [
+    const EVENTS: [H; 13] = [
         H::Progress,
         H::Answered,
         H::Refused,
@@ -151,6 +165,7 @@ mod tests {
         H::Cancelled,
         H::HungUp,
         H::Reinvited,
+        H::Updated,
         H::ReinviteAnswered,
         H::ReinviteRefused,
         H::DialogLost,
@@ -189,6 +204,15 @@ mod tests {
             (S::Up, B, H::Acknowledged, &[C::FinishExchange]),
             (S::Up, A, H::Unacknowledged, &[C::EndUnacknowledged]),
             (S::Up, B, H::Unacknowledged, &[C::EndUnacknowledged]),
+            (S::Calling, A, H::Updated, &[C::PassEarlyUpdate]),
+            (S::Calling, B, H::Updated, &[C::PassEarlyUpdate]),
+            (S::Answering, A, H::Updated, &[C::RefuseUpdate]),
+            (S::Answering, B, H::Updated, &[C::KeepUpdate]),
+            (S::Up, A, H::Updated, &[C::PassUpdate]),
+            (S::Up, B, H::Updated, &[C::PassUpdate]),
+            (S::Diverting, A, H::Updated, &[C::RefuseUpdate]),
+            (S::Diverting, B, H::Updated, &[C::RefuseUpdate]),
+            (S::Ending, B, H::Updated, &[C::RefuseUpdate]),
             (S::Diverting, B, H::Answered, &[C::JoinFallback]),
             (S::Diverting, B, H::Refused, &[C::FallbackFailed]),
             (S::Diverting, B, H::Unanswered, &[C::FallbackFailed]),
@@ -212,7 +236,7 @@ mod tests {
             for happened in EVENTS {
                 for command in react(S::Ending, side, happened) {
                     assert!(
-                        matches!(command, C::AcknowledgeOnly | C::RefuseGlare | C::FinishExchange),
+                        matches!(command, C::AcknowledgeOnly | C::RefuseGlare | C::RefuseUpdate | C::FinishExchange),
                         "{side:?} {happened:?} → {command:?}"
                     );
                 }

@@ -5,7 +5,7 @@ use super::desk::{Desk, Output};
 use super::events::Notice;
 use super::leg::Phase;
 use super::negotiation;
-use super::state::Call;
+use super::state::{Asked, Call};
 use super::teardown::EndedBy;
 use crate::error::{Cause, Termination};
 use crate::media::Side;
@@ -34,9 +34,16 @@ impl Call {
                 self.take_late_answer(desk, now, message);
             }
             Command::TakeAnswer => self.take_late_answer(desk, now, message),
-            Command::PassReinvite => self.pass_reinvite(desk, now, side, message),
-            Command::KeepReinvite => self.kept_change.clone_from(&notice.message),
-            Command::PassKeptReinvite => self.pass_kept_reinvite(desk, now),
+            Command::PassReinvite => self.pass_change(desk, now, side, Asked::Reinvite, message),
+            Command::KeepReinvite => self.kept_change = notice.message.clone().map(|kept| (Asked::Reinvite, kept)),
+            Command::PassUpdate => self.pass_update(desk, now, side, notice),
+            Command::KeepUpdate => self.keep_update(desk, now, side, notice),
+            Command::PassEarlyUpdate => self.pass_early_update(desk, now, side, notice),
+            Command::RefuseUpdate => self.refuse_update(desk, now, side, notice),
+            Command::PassKeptReinvite => {
+                self.pass_kept_change(desk, now);
+                self.catch_up(desk, now);
+            }
             Command::PassReinviteAnswer => self.pass_reinvite_answer(desk, now, side, message),
             Command::PassReinviteRefusal => self.pass_reinvite_refusal(desk, now, notice),
             Command::WithdrawChange => self.withdraw_change(desk, now, side),
@@ -80,7 +87,7 @@ impl Call {
         let described =
             notice.message.as_ref().and_then(|message| negotiation::description(message, Cause::TargetBadAnswer).ok());
         let usable =
-            described.flatten().filter(|answer| negotiation::refuse_loop(desk, answer, Cause::TargetBadAnswer).is_ok());
+            described.flatten().filter(|answer| self.refuse_loop(desk, answer, Cause::TargetBadAnswer).is_ok());
         let early = usable.is_some_and(|description| self.take_from_b(description).is_ok());
         // Without an offer from leg A its answer cannot go out in a provisional response (RFC 3261 §13.2.1).
         let body = if early && !self.offerless { self.describe_for_a(desk) } else { None };
@@ -137,7 +144,7 @@ impl Call {
         };
         match described {
             Some(description) => {
-                negotiation::refuse_loop(desk, &description, Cause::TargetBadAnswer)?;
+                self.refuse_loop(desk, &description, Cause::TargetBadAnswer)?;
                 self.take_from_b(description)
             }
             None if self.b.as_ref().is_some_and(|b| b.remote.is_some()) => Ok(()),
@@ -169,13 +176,14 @@ impl Call {
         }
         let answer = message.map_or(Ok(None), |ack| negotiation::description(ack, Cause::BadSdp));
         let sound = answer.and_then(|answer| {
-            answer.as_ref().map_or(Ok(()), |answer| negotiation::refuse_loop(desk, answer, Cause::MediaLoop))?;
+            answer.as_ref().map_or(Ok(()), |answer| self.refuse_loop(desk, answer, Cause::MediaLoop))?;
             self.take_answer_of_a(answer)
         });
         match sound {
             Ok(()) => {
                 self.configure_relay();
                 self.note_media(Side::A);
+                self.reconcile(desk, now, Side::B);
             }
             Err(end) => self.end(desk, now, end, EndedBy::Gateway),
         }

@@ -85,6 +85,8 @@ pub(super) enum CallTimer {
     Exchange,
     /// The party that a transfer named may ring no longer.
     Transfer,
+    /// A change of our own met another one: now it is tried again (RFC 3261 §14.1).
+    Glare,
     /// The call may last no longer (`max_duration`).
     Hard,
 }

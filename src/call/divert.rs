@@ -31,6 +31,7 @@ impl Call {
     /// A target failed before the caller was answered: the route's next one if the failure allows, else the fallback.
     pub fn next_target(&mut self, desk: &mut Desk, now: Instant, failure: Termination) {
         self.disarm_ring(desk);
+        self.drop_exchange(desk, now);
         self.target_slot = None;
         if let Some(b) = self.b.take() {
             self.released.push(b.id);
@@ -115,10 +116,9 @@ impl Call {
             self.state = State::Diverting;
         }
         // The PBX knows its own form of the number; a caller who withheld it is withheld there too.
-        let caller = match self.numbers.caller.as_str() {
-            identity::ANONYMOUS => identity::ANONYMOUS.to_owned(),
-            _ => self.numbers.caller_key.clone(),
-        };
+        let wish = &self.numbers.wish;
+        let caller = if wish.number { identity::ANONYMOUS } else { self.numbers.caller_key() };
+        let name = self.numbers.caller_name.as_deref().filter(|_| !wish.name);
         let mut headers = destination.routes;
         headers.push((Cow::Borrowed("x-trunkline-call"), self.id.to_string()));
         let outgoing = Outgoing {
@@ -126,7 +126,7 @@ impl Call {
             to: destination.to,
             credentials: None,
             hop: destination.hop,
-            from: self.sender_for(desk, &caller, self.numbers.caller_name.as_deref()),
+            from: self.sender_for(desk, caller, name),
             headers,
             takes: trunk.config.codecs.clone(),
             formats,
@@ -188,6 +188,7 @@ impl Call {
         if let Some(parting) = self.parting.take() {
             self.let_go(desk, now, parting, Lane::CloudSip, &reason);
         }
+        self.catch_up(desk, now);
     }
 
     /// Tells the companion that this call is no longer its business.

@@ -12,7 +12,7 @@ use crate::media::{MediaEvent, Side, SilenceClock};
 use crate::record::{CallState, Lane, Step};
 use crate::room::Instruction;
 use crate::sip::Message;
-use crate::sip::endpoint::{Event, LegId, Silence};
+use crate::sip::endpoint::{Event, LegId, RequestId, Silence};
 use std::time::Instant;
 
 /// One event of a leg, with the message that brought it.
@@ -21,15 +21,17 @@ pub(super) struct Notice {
     pub message: Option<Message>,
     /// The status of a failure without message (a timeout counts as 408).
     pub status: u16,
+    /// What to answer it by, if it is no INVITE.
+    pub request: Option<RequestId>,
 }
 
 /// Splits an endpoint's event into the leg and what happened there; `None` for events that are not about a call.
 pub(super) fn notice(event: Event) -> Option<(LegId, Notice)> {
     let with = |leg, happened, message: Message| {
         let status = message.status().map_or(0, crate::sip::StatusCode::get);
-        Some((leg, Notice { happened, message: Some(message), status }))
+        Some((leg, Notice { happened, message: Some(message), status, request: None }))
     };
-    let without = |leg, happened, status| Some((leg, Notice { happened, message: None, status }));
+    let without = |leg, happened, status| Some((leg, Notice { happened, message: None, status, request: None }));
     match event {
         Event::Progress { leg, response } => with(leg, Happened::Progress, response),
         Event::Answered { leg, response } => with(leg, Happened::Answered, response),
@@ -42,7 +44,7 @@ pub(super) fn notice(event: Event) -> Option<(LegId, Notice)> {
             // RFC 3261 §12.2.1.2: these two say that the dialog is gone.
             let lost = matches!(status.get(), 408 | 481);
             let happened = if lost { Happened::DialogLost } else { Happened::ReinviteRefused };
-            Some((leg, Notice { happened, message: response, status: status.get() }))
+            Some((leg, Notice { happened, message: response, status: status.get(), request: None }))
         }
         Event::Acknowledged { leg, request } => with(leg, Happened::Acknowledged, request),
         Event::Unacknowledged { leg } => without(leg, Happened::Unacknowledged, 408),
@@ -66,6 +68,14 @@ impl Call {
         };
         self.note(now, side, notice);
         self.advance(side, notice);
+        self.follow(desk, now, side, notice);
+    }
+
+    /// Does what the table says follows.
+    pub fn follow(&mut self, desk: &mut Desk, now: Instant, side: Side, notice: &Notice) {
+        if let (Some(leg), Some(message)) = (self.leg_mut(side), &notice.message) {
+            leg.learn(message);
+        }
         for command in react(self.state, side, notice.happened) {
             self.execute(desk, now, side, *command, notice);
         }
@@ -139,6 +149,10 @@ impl Call {
                 self.give_up_exchange(desk, now);
             }
             CallTimer::Transfer => self.transfer_rang_out(desk, now),
+            CallTimer::Glare => {
+                self.glare_timer = None;
+                self.catch_up(desk, now);
+            }
             CallTimer::Hard => {
                 self.hard_timer = None;
                 self.end(desk, now, Termination::new(Cause::TooLong), EndedBy::Gateway);

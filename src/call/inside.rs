@@ -5,7 +5,7 @@ use super::desk::{Answer, Desk};
 use super::state::Call;
 use crate::media::Side;
 use crate::record::Lane;
-use crate::sip::endpoint::{Headers, RequestId, SentId};
+use crate::sip::endpoint::{Body, Headers, LegId, RequestId, SentId};
 use crate::sip::{Message, Method, StatusCode};
 use std::time::Instant;
 
@@ -17,6 +17,7 @@ impl Call {
         let status = match request.method() {
             Method::Refer => return self.referred(desk, now, side, id, request),
             Method::Notify => self.notified(desk, now, side, request),
+            Method::Update => return self.on_update(desk, now, side, id, request),
             Method::Info => info(request),
             // The endpoint lets through only what is listed there; whatever has no arm here is not done.
             _ => StatusCode::NOT_IMPLEMENTED,
@@ -25,16 +26,23 @@ impl Call {
     }
 
     /// Takes what came of a request of ours in a dialog of the call, of a leg that parts too.
-    pub fn on_reply(&mut self, desk: &mut Desk, now: Instant, sent: SentId, answer: &Answer) {
+    pub fn on_reply(&mut self, desk: &mut Desk, now: Instant, leg: LegId, sent: SentId, answer: &Answer) {
+        if let Some(side) = self.side_of(leg) {
+            let lane = self.lane(side);
+            let what = format!("{} {}", answer.status.get(), answer.status.reason());
+            self.journal.moment(now, lane, Lane::Trunkline, what, None);
+            self.on_update_reply(desk, now, side, sent, answer);
+        }
         self.on_transfer_reply(desk, now, sent, answer);
     }
 
     fn respond(&mut self, desk: &mut Desk, now: Instant, side: Side, id: RequestId, status: StatusCode) {
-        self.respond_with(desk, now, side, id, status, Headers::new());
+        self.respond_to(desk, now, side, id, status, Headers::new(), None);
     }
 
     /// Answers a request of the peer of `side`.
-    pub fn respond_with(
+    #[expect(clippy::too_many_arguments, reason = "a response has that many parts")]
+    pub fn respond_to(
         &mut self,
         desk: &mut Desk,
         now: Instant,
@@ -42,10 +50,12 @@ impl Call {
         id: RequestId,
         status: StatusCode,
         headers: Headers,
+        body: Option<Body>,
     ) {
-        if desk.endpoint.respond(now, id, status, None, headers, None).is_ok() {
-            let (lane, reason) = (self.lane(side), status.reason());
-            self.journal.moment(now, Lane::Trunkline, lane, format!("{} {reason}", status.get()), None);
+        if desk.endpoint.respond(now, id, status, None, headers, body).is_ok() {
+            let lane = self.lane(side);
+            let what = format!("{} {}", status.get(), status.reason());
+            self.journal.moment(now, Lane::Trunkline, lane, what, None);
         }
     }
 }

@@ -30,6 +30,7 @@ impl Journal {
             target: None,
             caller: None,
             called: None,
+            correlation: std::collections::BTreeMap::new(),
             answered_ms: None,
             duration_ms: None,
             ended_by: None,

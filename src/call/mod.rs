@@ -1,6 +1,7 @@
 //! The centre: one call joins two legs. It is kept small: a leg says what happened, one table says what follows
 //! (`bridge`), and everything that can be known about a call is data in its record.
 
+mod align;
 pub mod bridge;
 mod commands;
 pub mod desk;
@@ -14,12 +15,14 @@ pub mod leg;
 mod negotiation;
 pub mod policy;
 mod redirect;
+mod refusal;
 mod registering;
 mod setup;
 pub mod shard;
 mod state;
 mod teardown;
 mod transfer;
+mod update;
 
 pub use desk::{Answer, Output, ShardSettings};
 pub use policy::Policy;

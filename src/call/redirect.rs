@@ -79,10 +79,10 @@ impl Call {
             }
         }
         let Some((uri, hop)) = self.redirection.open.pop_front() else { return false };
-        self.follow(desk, now, &target, (uri, hop))
+        self.try_contact(desk, now, &target, (uri, hop))
     }
 
-    fn follow(&mut self, desk: &mut Desk, now: Instant, target: &Arc<Target>, (uri, hop): (String, Hop)) -> bool {
+    fn try_contact(&mut self, desk: &mut Desk, now: Instant, target: &Arc<Target>, (uri, hop): (String, Hop)) -> bool {
         self.disarm_ring(desk);
         self.target_slot = None;
         if let Some(b) = self.b.take() {

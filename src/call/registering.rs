@@ -3,12 +3,11 @@
 use super::Policy;
 use super::desk::Desk;
 use super::door::{self, Turned, Visitor};
-use super::teardown::retry_after;
+use super::refusal;
 use crate::error::{Cause, Termination};
 use crate::sip::endpoint::{Headers, RequestId};
 use crate::sip::{Message, Source, StatusCode};
 use crate::trunk::registrar::{Limits, Register};
-use std::borrow::Cow;
 use std::time::Instant;
 
 /// Answers a REGISTER.
@@ -59,8 +58,7 @@ fn admitted(desk: &mut Desk, policy: &Policy, now: Instant, visitor: Visitor<'_>
 fn refuse(desk: &mut Desk, now: Instant, id: RequestId, source: &Source, end: &Termination, mut headers: Headers) {
     let entry = end.cause.entry();
     tracing::warn!(source = %source.peer.ip(), code = entry.code, remedy = entry.remedy, "a registration was refused");
-    headers.push((Cow::Borrowed("Reason"), end.reason_header()));
-    headers.extend(retry_after(end.cause));
+    headers.extend(refusal::headers(end, &desk.settings.from_host));
     let status = StatusCode::new(end.sip_status()).unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
     let _ = desk.endpoint.respond(now, id, status, Some(entry.text), headers, None);
 }

@@ -13,6 +13,7 @@ use super::transfer::Referrals;
 use super::{Policy, teardown};
 use crate::config::target::TargetKind;
 use crate::error::{Cause, Termination};
+use crate::identity::shown::{Shown, Viewer};
 use crate::identity::{self, template};
 use crate::media::Side;
 use crate::record::{CallFacts, CallId, Lane, Step};
@@ -92,12 +93,15 @@ fn decide(
         refused_admission(journal, cause)
     })?;
     let numbers = identity::decide(&arrival.request, &trunk, &policy.config.numbers, journal.steps())?;
-    journal.record_mut().caller = Some(numbers.caller.clone());
-    journal.record_mut().called = Some(numbers.called.clone());
+    let viewer = Viewer { target: "", trunk: trunk.config.privacy, own: None };
+    journal.record_mut().caller = Some(numbers.shown(viewer, &mut Vec::new()).caller);
+    journal.record_mut().called = Some(numbers.called.written(numbers.form).0);
+    journal.record_mut().correlation =
+        numbers.correlation.iter().map(|(id, value)| (id.to_owned(), value.to_owned())).collect();
     let query = Query {
         trunk: &trunk.config.name,
-        caller: &numbers.caller_key,
-        called: &numbers.called_key,
+        caller: numbers.caller_key(),
+        called: numbers.called_key(),
         request: &arrival.request,
     };
     let Some(route) = policy.routes.pick(&query, journal.steps()) else {
@@ -106,7 +110,7 @@ fn decide(
     let offer = negotiation::description(&arrival.request, Cause::BadSdp)?;
     if let Some(offer) = &offer {
         negotiation::audio_formats(offer)?;
-        negotiation::refuse_loop(desk, offer, Cause::MediaLoop)?;
+        negotiation::in_reach(policy, desk.settings.media_address, offer)?;
     }
     Ok(Decided { trunk, slot, numbers, route, offer })
 }
@@ -136,9 +140,16 @@ fn place(
             return None;
         }
     };
+    let looping =
+        decided.offer.as_ref().map_or(Ok(()), |offer| negotiation::refuse_loop(&relay, desk, offer, Cause::MediaLoop));
+    if let Err(termination) = looping {
+        teardown::refuse(desk, now, arrival.leg, journal, &termination);
+        return None;
+    }
     let mut a = Leg::new(arrival.leg, Phase::Incoming, desk.entropy.next_u64() >> 1);
     a.takes.clone_from(&decided.trunk.config.codecs);
     a.signalling = Some(arrival.source.peer.ip().to_canonical());
+    a.learn(&arrival.request);
     a.remote = decided.offer;
     let Some(first) = decided.route.targets.first().cloned() else {
         teardown::refuse(desk, now, arrival.leg, journal, &Termination::new(Cause::NoRoute));
@@ -157,6 +168,7 @@ fn place(
         released: Vec::new(),
         exchange: None,
         kept_change: None,
+        behind: None,
         relay: Some(relay),
         policy: policy.clone(),
         trunk: decided.trunk,
@@ -167,6 +179,7 @@ fn place(
         request: arrival.request,
         ring_timer: None,
         exchange_timer: None,
+        glare_timer: None,
         hard_timer: Some(desk.timers.insert(hard, (key, CallTimer::Hard))),
         referrals: Referrals::default(),
         redirection: Redirection::default(),
@@ -219,14 +232,17 @@ impl Call {
             refused_admission(&mut self.journal, cause)
         })?;
         let formats = self.formats_for(target.codecs.as_deref())?;
-        let headers = self.headers_for(target);
+        let viewer = Viewer { target: &target.name, trunk: self.trunk.config.privacy, own: target.recipe.privacy };
+        let shown = self.numbers.shown(viewer, self.journal.steps());
+        self.journal.record_mut().caller = Some(shown.caller.clone());
+        let headers = self.headers_for(target, &shown);
         let outgoing = Outgoing {
             to: None,
             // A party that a target redirects to is another one, unless the realm says that it may ask.
             credentials: target.credentials.clone().filter(|own| own.realm.is_some() || hop == target.hop),
             request_uri,
             hop,
-            from: self.sender_for(desk, &self.numbers.caller, self.numbers.caller_name.as_deref()),
+            from: self.sender_for(desk, &shown.caller, shown.caller_name.as_deref()),
             headers,
             takes: target.codecs.clone(),
             formats,
@@ -239,7 +255,7 @@ impl Call {
         if target.kind == TargetKind::Daily {
             // After another target of Daily's it is the same held call: its room and its bot stay.
             self.hold = Hold::Waiting;
-            let facts = self.facts(target);
+            let facts = self.facts(target, shown);
             desk.outputs.push_back(Output::Report(room::Report::Placed(facts)));
         } else {
             self.leave_companion(desk);
@@ -309,37 +325,22 @@ impl Call {
         }
     }
 
-    /// The configured headers of a target, filled in.
-    fn headers_for(&mut self, target: &Target) -> Headers {
+    /// The headers of a target's INVITE beside those of the protocol.
+    fn headers_for(&mut self, target: &Target, shown: &Shown) -> Headers {
+        let pbx_call_id = self.journal.record().pbx_call_id.clone();
         let values = template::Values {
             numbers: &self.numbers,
-            pbx_call_id: &self.journal.record().pbx_call_id,
+            shown,
+            pbx_call_id: &pbx_call_id,
             call_id: self.id.as_str(),
-            trunk: &self.trunk.config.name,
+            trunk: &self.trunk,
             request: &self.request,
         };
-        let mut headers: Headers = Vec::with_capacity(target.headers.len() + target.uri_headers.len());
-        let mut steps = Vec::new();
-        for (name, template) in &target.headers {
-            let value = template.render(&values);
-            if value.is_empty() {
-                continue; // a header that says nothing is left out
-            }
-            steps.push(Step::Header { name: name.clone(), value: value.clone(), from: "template".to_owned() });
-            headers.push((Cow::Owned(name.clone()), value));
-        }
-        for (name, value) in &target.uri_headers {
-            // A header of the configuration's own table is the more deliberate one.
-            if !target.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
-                steps.push(Step::Header { name: name.clone(), value: value.clone(), from: "uri".to_owned() });
-                headers.push((Cow::Owned(name.clone()), value.clone()));
-            }
-        }
-        self.journal.steps().extend(steps);
-        headers
+        let composed = target.recipe.compose(&values, self.journal.steps());
+        composed.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect()
     }
 
-    fn facts(&self, target: &Target) -> CallFacts {
+    fn facts(&self, target: &Target, shown: Shown) -> CallFacts {
         let headers = self
             .policy
             .room_headers
@@ -353,9 +354,9 @@ impl Call {
             call_id: self.id.clone(),
             trunk: self.trunk.config.name.clone(),
             target: target.name.clone(),
-            caller: self.numbers.caller.clone(),
-            called: self.numbers.called.clone(),
-            caller_name: self.numbers.caller_name.clone(),
+            caller: shown.caller,
+            called: shown.called,
+            caller_name: shown.caller_name,
             pbx_call_id: self.journal.record().pbx_call_id.clone(),
             headers,
         }

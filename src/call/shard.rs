@@ -322,7 +322,7 @@ impl Shard {
         };
         let call = self.desk.legs.get(&leg).and_then(|key| self.calls.get_mut(*key));
         if let Some(call) = call {
-            call.on_reply(&mut self.desk, now, sent, &answer);
+            call.on_reply(&mut self.desk, now, leg, sent, &answer);
         }
     }
 

@@ -12,9 +12,9 @@ use crate::identity::Numbers;
 use crate::media::{Relay, Side};
 use crate::record::{CallId, Lane};
 use crate::route::{Route, Target};
-use crate::sdp::Description;
+use crate::sdp::{Description, Direction, Format};
 use crate::sip::Message;
-use crate::sip::endpoint::LegId;
+use crate::sip::endpoint::{LegId, RequestId, SentId};
 use crate::sip::timer::TimerKey;
 use crate::trunk::{Trunk, admission::Slot};
 use std::sync::Arc;
@@ -34,8 +34,10 @@ pub(super) struct Call {
     /// Legs that were let go and still have to close.
     pub released: Vec<LegId>,
     pub exchange: Option<Exchange>,
-    /// A re-INVITE of leg B that came before the caller's ACK; the endpoint holds its transaction open.
-    pub kept_change: Option<Message>,
+    /// A change that leg B asked for before the caller's ACK; the endpoint holds its transaction open.
+    pub kept_change: Option<(Asked, Message)>,
+    /// A leg that has yet to be told what holds now.
+    pub behind: Option<Behind>,
     pub relay: Option<Relay>,
     pub policy: Arc<Policy>,
     pub trunk: Arc<Trunk>,
@@ -52,6 +54,7 @@ pub(super) struct Call {
     pub exchange_timer: Option<TimerKey>,
     pub referrals: Referrals,
     pub redirection: Redirection,
+    pub glare_timer: Option<TimerKey>,
     pub journal: Journal,
     /// Held while the call lives: the trunk's slot and the target's.
     pub trunk_slot: Option<Slot>,
@@ -85,11 +88,41 @@ pub(super) enum Hold {
 pub(super) struct Exchange {
     /// Who asked.
     pub initiator: Side,
+    /// How it asked.
+    pub asked: Asked,
     /// What it described; `None` if it made no offer.
     pub offered: Option<Description>,
-    /// The formats that the other leg was offered for it.
-    pub proposed: Vec<crate::sdp::Format>,
+    /// What the other leg was offered for it.
+    pub proposal: Proposal,
+    /// The UPDATE that carries it there; `None` for a re-INVITE.
+    pub sent: Option<SentId>,
     pub stage: ExchangeStage,
+}
+
+/// How a change was asked for: this says how it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// By re-INVITE.
+    Reinvite,
+    /// By this UPDATE.
+    Update(RequestId),
+}
+
+/// What a leg is offered.
+#[derive(Debug, Clone)]
+pub(super) enum Proposal {
+    /// To talk.
+    Audio { formats: Vec<Format>, direction: Direction, ptime: Option<u32>, maxptime: Option<u32> },
+    /// To go over to fax, by a terminal with these attributes.
+    Fax { attributes: Vec<String> },
+}
+
+/// A leg that has yet to be told what holds now, because the other one changed without it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Behind {
+    pub side: Side,
+    /// How often it was tried already.
+    pub tries: u8,
 }
 
 /// How far a change of the session is.
@@ -101,8 +134,17 @@ pub(super) enum ExchangeStage {
     Answered,
     /// The initiator has its final response; the other leg is asked to forget the change, and may take it yet.
     Withdrawn,
-    /// The other leg took a withdrawn change and is offered the old session again.
-    Restoring,
+    /// Nobody asked: the other leg is told what holds now.
+    Aligning,
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// Is an offer of it unanswered? An answered one only waits for its ACK and is in nobody's way.
+    pub fn is_open(&self) -> bool {
+        self.stage != ExchangeStage::Answered || self.offered.is_none()
+    }
 }
 
 // === impl Call ===

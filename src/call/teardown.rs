@@ -5,8 +5,9 @@ use super::bridge::State;
 use super::desk::{Desk, Output};
 use super::journal::Journal;
 use super::leg::{Leg, Phase};
+use super::refusal;
 use super::state::{Attempt, Call, Hold};
-use crate::error::{Cause, Termination};
+use crate::error::Termination;
 use crate::media::{Counts, Side};
 use crate::observe::{Metrics, metrics as metric};
 use crate::record::call::{LegPackets, MediaSummary};
@@ -16,11 +17,6 @@ use crate::sip::endpoint::{Headers, LegId};
 use crate::sip::{HeaderName, Message, StatusCode};
 use std::borrow::Cow;
 use std::time::Instant;
-
-/// Seconds that `Retry-After` asks for when this gateway refuses for lack of room.
-const RETRY_AFTER_FULL: u32 = 5;
-/// Seconds that `Retry-After` asks for while draining.
-const RETRY_AFTER_DRAINING: u32 = 30;
 
 /// Which party's action ended a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,27 +67,14 @@ fn send_refusal(desk: &mut Desk, now: Instant, leg: LegId, termination: &Termina
         0..300 => StatusCode::DECLINE,
         status => StatusCode::new(status).unwrap_or(StatusCode::SERVER_INTERNAL_ERROR),
     };
-    headers.push((Cow::Borrowed("Reason"), termination.reason_header()));
-    headers.extend(retry_after(termination.cause));
+    headers.extend(refusal::headers(termination, &desk.settings.from_host));
     if let Some(contact) = &termination.contact {
-        headers.push((Cow::Borrowed("Contact"), contact.clone()));
+        headers.push((std::borrow::Cow::Borrowed("Contact"), contact.clone()));
     }
     // The leg may be gone already (its CANCEL crossed this); then there is nobody left to tell.
     let phrase = phrase(termination);
     let _ = desk.endpoint.reject(now, leg, status, Some(phrase), headers);
     format!("{} {phrase}", status.get())
-}
-
-/// `Retry-After` of the refusals that will be over by themselves.
-pub(super) fn retry_after(cause: Cause) -> Option<(Cow<'static, str>, String)> {
-    let seconds = match cause {
-        Cause::Draining => RETRY_AFTER_DRAINING,
-        Cause::TrunkFull | Cause::TrunkRate | Cause::TargetFull | Cause::TargetRate | Cause::NoMediaPort => {
-            RETRY_AFTER_FULL
-        }
-        _ => return None,
-    };
-    Some((Cow::Borrowed("Retry-After"), seconds.to_string()))
 }
 
 /// The reason phrase of a refusal: the fallback's own, the standard one for a passed-on status, else the catalogue's.
@@ -133,7 +116,9 @@ impl Call {
         }
         self.state = State::Ending;
         self.disarm_ring(desk);
-        for timer in [self.hard_timer.take(), self.exchange_timer.take()].into_iter().flatten() {
+        self.drop_update(desk, now);
+        let timers = [self.hard_timer.take(), self.exchange_timer.take(), self.glare_timer.take()];
+        for timer in timers.into_iter().flatten() {
             desk.timers.cancel(timer);
         }
         let reason = told

@@ -1,11 +1,13 @@
 //! Calls through a whole shard: a PBX and a cloud of the same stack on either side, a plane that keeps what it is told,
 //! and a network that loses nothing. One test for each crossing of events that a table of one call cannot show.
 
+mod change;
 mod door;
 mod inside;
 mod looking;
 mod looping;
 mod transfer;
+mod update;
 
 use super::{Answer, Output, Policy, Shard, ShardSettings};
 use crate::clock::{self, Entropy};
@@ -71,22 +73,27 @@ impl Plane for TestPlane {
     fn ports_in_use(&self) -> usize {
         0
     }
-
-    fn is_ours(&self, port: u16) -> bool {
-        (20_000..20_004).contains(&port)
-    }
 }
 
 // === impl Bench ===
 
 impl Bench {
     fn new(route: &str) -> Self {
-        Self::new_with("", route)
+        Self::with_lines("", "", route)
     }
 
     /// With more lines for the target `daily` and for the route.
     fn new_with(target: &str, route: &str) -> Self {
-        Self::with_configuration(config::parse(&configuration_text(target, route)).unwrap())
+        Self::with_lines("", target, route)
+    }
+
+    /// With more lines for the trunk and for the route.
+    fn with(trunk: &str, route: &str) -> Self {
+        Self::with_lines(trunk, "", route)
+    }
+
+    fn with_lines(trunk: &str, target: &str, route: &str) -> Self {
+        Self::with_configuration(config::parse(&configuration_text(trunk, target, route)).unwrap())
     }
 
     fn with_configuration(configuration: config::Config) -> Self {
@@ -274,7 +281,7 @@ fn status_of_refusal(events: &[Event]) -> Option<(u16, String)> {
     })
 }
 
-fn configuration_text(target: &str, route: &str) -> String {
+fn configuration_text(trunk: &str, target: &str, route: &str) -> String {
     format!(
         r#"
         [sip]
@@ -285,6 +292,7 @@ fn configuration_text(target: &str, route: &str) -> String {
         name = "pbx"
         peers = ["192.0.2.2"]
         address = "sip:{PBX}"
+        {trunk}
         [[target]]
         name = "daily"
         kind = "daily"

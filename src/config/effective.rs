@@ -57,6 +57,7 @@ impl Config {
         }
         for target in &mut config.targets {
             target.codecs = target.effective_codecs();
+            target.header_limit = target.effective_header_limit();
             target.headers = Some(target.effective_headers().into_iter().collect());
         }
         for room in &mut config.rooms {

@@ -1,5 +1,6 @@
 //! The configuration file: one type per section, loaded, checked as a whole, then immutable.
 
+pub mod extensions;
 pub mod value;
 // sections
 pub mod admin;

@@ -1,6 +1,7 @@
 //! `[[target]]`: a SIP address on the cloud side.
 
 use super::auth::{Register, TargetAuth};
+use super::trunk::PrivacyPolicy;
 use super::value::Later;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -21,6 +22,16 @@ pub struct Target {
     /// Headers of the INVITE, name = template; default for `daily`: `x-caller`, `x-called`, `x-trunkline-call`.
     #[serde(default)]
     pub headers: Option<BTreeMap<String, String>>,
+    /// Bytes that these headers, those of `uri` and those that are passed on may take together; default for `daily`:
+    /// 1024, for others: no limit.
+    #[serde(default)]
+    pub header_limit: Option<u32>,
+    /// Headers of the PBX that go on to it, by name; `X-Genesys-*` stands for all that start so.
+    #[serde(default)]
+    pub pass_headers: Vec<String>,
+    /// May it see who asked not to be shown? Default: no, unless the trunk's own `privacy` reveals it.
+    #[serde(default)]
+    pub privacy: Option<PrivacyPolicy>,
     /// Codecs it takes, by name, in order; default for `daily`: PCMU, PCMA, G722, opus; for others: any.
     #[serde(default)]
     pub codecs: Option<Vec<String>>,
@@ -30,9 +41,6 @@ pub struct Target {
     /// Calls per second; no limit if absent.
     #[serde(default)]
     pub max_rate: Option<u32>,
-    /// Not in this version.
-    #[serde(default)]
-    pub header_limit: Option<Later>,
     /// User and password for its challenges.
     #[serde(default)]
     pub auth: Option<TargetAuth>,
@@ -113,6 +121,13 @@ impl Target {
             }
             (None, _) => vec![],
         }
+    }
+
+    /// The bytes its headers may take, default of its kind filled in. Daily names no limit; 1024 is what the carriers
+    /// and platforms that do name one have in common.
+    #[must_use]
+    pub fn effective_header_limit(&self) -> Option<u32> {
+        self.header_limit.or((self.kind == TargetKind::Daily).then_some(1024))
     }
 
     /// Its codecs, defaults of its kind filled in; `None` for all.

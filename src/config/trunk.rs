@@ -1,9 +1,11 @@
 //! `[[trunk]]`: a peer on the enterprise side.
 
 use super::auth::TrunkAuth;
+use super::extensions::ExtensionList;
 use super::target::Transfer;
 use super::value::{Later, Number, Pattern, Peer};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One trunk.
 #[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
@@ -23,7 +25,7 @@ pub struct Trunk {
     /// ISO 3166 region of its numbers; default: `country` of `[numbers]`.
     #[serde(default)]
     pub country: Option<String>,
-    /// Are its identity headers (P-Asserted-Identity, Remote-Party-ID) believed?
+    /// Are its assertions believed: identity headers, Diversion, History-Info, Referred-By?
     #[serde(default = "yes")]
     pub trust: bool,
     /// Where the calling number is looked for, in this order.
@@ -35,6 +37,18 @@ pub struct Trunk {
     /// Rewrites of numbers, in order, before normalisation.
     #[serde(default)]
     pub translate: Vec<Translate>,
+    /// Numbers for what is dialled inside the PBX, `{ 7100 = "+12025550110" }`, looked up behind `translate`.
+    #[serde(default)]
+    pub extensions: BTreeMap<String, String>,
+    /// The same as CSV text, normally `"${file:extensions.csv}"`: extension, number; `extensions` wins.
+    #[serde(default)]
+    pub extensions_csv: Option<ExtensionList>,
+    /// May targets see who asked not to be shown? Default: no, unless the target's own `privacy` reveals it.
+    #[serde(default)]
+    pub privacy: Option<PrivacyPolicy>,
+    /// Headers of the PBX that go on to every target, by name; `X-Genesys-*` stands for all that start so.
+    #[serde(default)]
+    pub pass_headers: Vec<String>,
     /// Calls at the same time; no limit if absent.
     #[serde(default)]
     pub max_calls: Option<u32>,
@@ -47,6 +61,9 @@ pub struct Trunk {
     /// Codecs it may use, by name; default: whatever both sides share.
     #[serde(default)]
     pub codecs: Option<Vec<String>>,
+    /// A change to fax over T.38 in its calls: refused so that audio stays, or passed to the other side.
+    #[serde(default)]
+    pub t38: T38,
     /// User and password that its requests must prove.
     #[serde(default)]
     pub auth: Option<TrunkAuth>,
@@ -96,16 +113,45 @@ pub enum Profile {
     Genesys,
 }
 
+/// What becomes of fax over T.38.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum T38 {
+    /// It is refused with 488, and the call goes on with audio.
+    #[default]
+    Refuse,
+    /// It is offered to the other side, and its datagrams are relayed as they are.
+    Pass,
+}
+
 /// Where a calling number may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallerSource {
     /// RFC 3325.
     PAssertedIdentity,
-    /// The draft that many PBXs still send.
+    /// The draft that many PBXs still send; of several parties the calling one.
     RemotePartyId,
+    /// RFC 3325, what a telephone proposes to its own proxy.
+    PPreferredIdentity,
     /// RFC 3261.
     From,
+    /// RFC 3892: who transferred the call.
+    ReferredBy,
+    /// RFC 5806: who redirected the call to us.
+    Diversion,
+    /// RFC 7044: who redirected the call to us.
+    HistoryInfo,
+}
+
+/// What becomes of a caller's wish not to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrivacyPolicy {
+    /// Number and name do not leave.
+    Withhold,
+    /// They leave all the same, unless the wish is `critical`.
+    Reveal,
 }
 
 /// Where a called number may stand.
@@ -116,6 +162,12 @@ pub enum CalledSource {
     RequestUri,
     /// RFC 3261 `To`.
     To,
+    /// RFC 7315: the address that the call was for before it was routed to us.
+    PCalledPartyId,
+    /// RFC 5806: the number that the caller dialled first.
+    Diversion,
+    /// RFC 7044: the same.
+    HistoryInfo,
 }
 
 /// One rewrite: `match` is replaced by `replace` (`$1` names a group); numbers that do not match stay.
@@ -135,7 +187,7 @@ impl CallerSource {
     /// The order of a PBX that is believed.
     #[must_use]
     pub fn standard() -> Vec<Self> {
-        vec![Self::PAssertedIdentity, Self::RemotePartyId, Self::From]
+        vec![Self::PAssertedIdentity, Self::RemotePartyId, Self::PPreferredIdentity, Self::From]
     }
 }
 
@@ -143,7 +195,7 @@ impl CalledSource {
     /// The usual order.
     #[must_use]
     pub fn standard() -> Vec<Self> {
-        vec![Self::RequestUri, Self::To]
+        vec![Self::RequestUri, Self::To, Self::PCalledPartyId]
     }
 }
 

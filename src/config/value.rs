@@ -251,6 +251,8 @@ macro_rules! from_text {
     };
 }
 
+pub(super) use from_text;
+
 from_text!(Span, "Duration", r"^[0-9]+(ms|s|m|h)$", parse_span);
 from_text!(Secret, "Secret", r"^.+$", |text| Ok(Secret(text.to_owned())));
 from_text!(Pattern, "Pattern", r"^.*$", parse_pattern);

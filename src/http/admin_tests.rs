@@ -70,6 +70,7 @@ fn record(id: &str, state: CallState) -> CallRecord {
         trunk: Some("pbx".to_owned()),
         target: Some("daily".to_owned()),
         caller: Some("+15550100123".to_owned()),
+        correlation: std::collections::BTreeMap::new(),
         called: Some("+15550100999".to_owned()),
         answered_ms: Some(120),
         duration_ms: None,

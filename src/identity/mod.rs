@@ -1,12 +1,21 @@
 //! Who called, and whom: from the headers of the PBX's INVITE to the numbers the cloud sees. Every source that was
 //! looked at and every rewrite becomes a step, because the first question about a wrong number is where it came from.
 
+pub mod budget;
 pub mod choose;
+pub mod correlation;
+pub mod display;
+pub mod elements;
 pub mod extract;
+pub mod headers;
+mod history;
 pub mod normalise;
+pub mod number;
 mod plans;
+pub mod privacy;
 pub mod redirect;
 pub mod region;
+pub mod shown;
 pub mod template;
 pub mod user_to_user;
 
@@ -15,31 +24,44 @@ use crate::config::numbers::NumberFormat;
 use crate::error::{Cause, Termination};
 use crate::record::Step;
 use crate::record::step::Number;
-use crate::sip::Message;
+use crate::sip::{HeaderName, Message};
 use crate::trunk::Trunk;
+use choose::{UNTRUSTED, look};
+use correlation::Correlation;
 use extract::Party;
-use normalise::{Normalised, normalise};
+use number::Telephone;
+use privacy::Wish;
+use redirect::{Redirected, Redirects};
+use user_to_user::UserToUser;
 
 /// What stands for a caller who is not known or asked not to be shown.
 pub const ANONYMOUS: &str = "anonymous";
 
-/// The numbers of a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Who is in a call, as the PBX told it: the truth, whatever a target may see of it ([`shown::Shown`]).
+#[derive(Debug, Clone)]
 pub struct Numbers {
-    /// The caller as the target sees it; [`ANONYMOUS`] if it must not.
-    pub caller: String,
-    /// The called number as the target sees it.
-    pub called: String,
-    /// The caller's display name, unless it must not be shown.
+    /// The caller; `None` if no source named one.
+    pub caller: Option<Telephone>,
+    /// The called number.
+    pub called: Telephone,
+    /// The caller's display name.
     pub caller_name: Option<String>,
-    /// The caller that routes match on: normalised, and the real one even if the target sees none.
-    pub caller_key: String,
-    /// The called number that routes match on, normalised.
-    pub called_key: String,
-    /// Whom the caller dialled before the call was redirected, as the target sees it.
-    pub original_called: Option<String>,
-    /// Why it was redirected, in the words of RFC 5806: `no-answer`, `unconditional`.
-    pub redirect_reason: Option<String>,
+    /// What the caller wishes to keep from others.
+    pub wish: Wish,
+    /// Whom the caller dialled before the call was redirected.
+    pub original_called: Option<Redirected>,
+    /// Who sent the call to us; the same as the original if it was redirected once.
+    pub last_redirecting: Option<Redirected>,
+    /// How often it was redirected.
+    pub redirect_count: u32,
+    /// Who transferred the call (RFC 3892).
+    pub referred_by: Option<Telephone>,
+    /// User-to-User.
+    pub uui: UserToUser,
+    /// Identifiers of the PBX's systems.
+    pub correlation: Correlation,
+    /// The form of numbers in headers where a template asks for none.
+    pub form: NumberFormat,
 }
 
 /// Reads the numbers of an INVITE as the trunk's configuration says.
@@ -53,68 +75,69 @@ pub fn decide(
     steps: &mut Vec<Step>,
 ) -> Result<Numbers, Termination> {
     let form = numbers.format;
-    let caller = choose::caller(request, trunk, steps);
-    let caller_number = caller.party.map(|party| Reading::of(&party, Number::Caller, trunk, form, steps));
-    let called = choose::called(request, trunk, steps)
-        .map(|party| Reading::of(&party, Number::Called, trunk, form, steps))
-        .filter(|reading| !reading.key.is_empty())
+    let redirects = Redirects::find(request, trunk, steps);
+    let choose::Caller { party, name } = choose::caller(request, trunk, &redirects, steps);
+    let mut wish = Wish::read(request, steps);
+    let caller = party.and_then(|party| Telephone::read(&party, Number::Caller, trunk, steps));
+    if let Some(caller) = &caller {
+        caller.note_form(form, Number::Caller, steps);
+    }
+    let called = choose::called(request, trunk, &redirects, steps)
+        .and_then(|party| Telephone::read(&party, Number::Called, trunk, steps))
         .ok_or_else(|| Termination::new(Cause::NoCalledNumber))?;
-    let redirect = redirect::find(request, trunk, &called.key, steps);
-    let original = redirect.as_ref().map(|redirect| {
-        let number = normalise(&redirect.party.user, redirect.party.context.as_deref(), &trunk.region);
-        normalise::write(&number, &redirect.party.user, form, &trunk.region).0
-    });
-    let unknown = || Reading { key: ANONYMOUS.to_owned(), written: ANONYMOUS.to_owned() };
-    let caller_number = caller_number.filter(|reading| !reading.key.is_empty()).unwrap_or_else(unknown);
+    called.note_form(form, Number::Called, steps);
+    let (original_called, last_redirecting) = redirects.read(trunk, steps);
+    let private = [&original_called, &last_redirecting].into_iter().flatten().any(|redirected| redirected.is_private);
+    if let Some(first) = redirects.first.as_ref().filter(|_| private) {
+        wish.redirecting(first.source);
+    }
+    let referred_by = referred_by(request, trunk, steps);
+    let uui = UserToUser::read(request, steps);
+    let correlation = Correlation::read(request, &uui, steps);
+    let redirect_count = redirects.count;
     Ok(Numbers {
-        caller: if caller.withheld { ANONYMOUS.to_owned() } else { caller_number.written },
-        called: called.written,
-        caller_name: caller.name.filter(|_| !caller.withheld),
-        caller_key: caller_number.key,
-        called_key: called.key,
-        original_called: original,
-        redirect_reason: redirect.and_then(|redirect| redirect.reason),
+        caller,
+        called,
+        caller_name: name,
+        wish,
+        original_called,
+        last_redirecting,
+        redirect_count,
+        referred_by,
+        uui,
+        correlation,
+        form,
     })
 }
 
-/// One number in its two forms.
-struct Reading {
-    key: String,
-    written: String,
+/// RFC 3892 §3: who transferred the call, if the trunk is believed.
+fn referred_by(request: &Message, trunk: &Trunk, steps: &mut Vec<Step>) -> Option<Telephone> {
+    let value = request.value(HeaderName::ReferredBy)?;
+    let party = if trunk.config.trust { Party::from_value(value) } else { Err(UNTRUSTED.to_owned()) };
+    let verdict = party.as_ref().map_or_else(Clone::clone, |_| "transferred the call".to_owned());
+    look(steps, Number::ReferredBy, HeaderName::ReferredBy.as_str(), value, verdict);
+    Telephone::read(&party.ok()?, Number::ReferredBy, trunk, steps)
 }
 
-// === impl Reading ===
+// === impl Numbers ===
 
-impl Reading {
-    /// Translates, normalises and formats the user part of a party; each change is a step.
-    fn of(party: &Party, number: Number, trunk: &Trunk, form: NumberFormat, steps: &mut Vec<Step>) -> Self {
-        let mut received = party.user.clone();
-        for (position, rule) in trunk.config.translate.iter().enumerate().filter(|(_, rule)| rule.number == number) {
-            if rule.pattern.regex().is_match(&received) {
-                let after = clean(&rule.pattern.regex().replace(&received, &rule.replace));
-                rewrite(steps, number, format!("translate[{position}]"), &received, &after, None);
-                received = after;
-            }
-        }
-        let Normalised { key, is_e164, note } = normalise(&received, party.context.as_deref(), &trunk.region);
-        if key != received || note.is_some() {
-            rewrite(steps, number, "normalise".to_owned(), &received, &key, note);
-        }
-        let normalised = Normalised { key, is_e164, note: None };
-        let (written, note) = normalise::write(&normalised, &received, form, &trunk.region);
-        if written != normalised.key || (note.is_some() && form != NumberFormat::E164) {
-            rewrite(steps, number, "format".to_owned(), &normalised.key, &written, note);
-        }
-        Self { key: normalised.key, written }
+impl Numbers {
+    /// The calling number that routes match on: the real one even if no target may see it.
+    #[must_use]
+    pub fn caller_key(&self) -> &str {
+        self.caller.as_ref().map_or(ANONYMOUS, |caller| caller.key.as_str())
+    }
+
+    /// The called number that routes match on.
+    #[must_use]
+    pub fn called_key(&self) -> &str {
+        &self.called.key
     }
 }
 
-fn rewrite(steps: &mut Vec<Step>, number: Number, rule: String, before: &str, after: &str, note: Option<String>) {
-    steps.push(Step::Rewrite { number, rule, before: before.to_owned(), after: after.to_owned(), note });
-}
-
-/// Longest value that is passed on, in characters: many peers refuse header lines much above 1024 bytes.
-const LONGEST: usize = 1000;
+/// The longest text that is kept of a value, in characters. No line of ours gets as long (see [`budget`]); this keeps a
+/// hostile one from growing in the record.
+const LONGEST: usize = 4000;
 
 /// Text that may stand in a header field: control characters become blanks, ends are trimmed, length is bounded.
 #[must_use]

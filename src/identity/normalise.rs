@@ -1,7 +1,7 @@
 //! From a user part to a number that can be compared: `+` and digits where it is a telephone number, as received where
 //! it is not. It stands apart so that every rule of reading numbers is in one table of cases.
 
-use super::region::{Region, international};
+use super::region::{Region, international, service};
 use crate::config::numbers::NumberFormat;
 
 /// Numbers without `+` and with fewer digits are a PBX's own extensions: some numbering plans have six-digit
@@ -32,25 +32,28 @@ pub fn normalise(user: &str, context: Option<&str>, region: &Region) -> Normalis
     }
     if bare.starts_with('+') {
         let digits = digits.strip_prefix("00").unwrap_or(digits);
-        return match international(digits) {
+        return match worldwide(digits) {
             Some(number) if number.len() < digits.len() + 1 => {
                 read(number, Some("trunk prefix behind the country code removed".to_owned()))
             }
-            Some(number) => read(number, None),
+            Some(number) => {
+                let of_service = service(digits).map(|name| format!("no country's but {name}'s; kept as E.164"));
+                read(number, of_service)
+            }
             None => kept("no country has such a number; kept as received".to_owned()),
         };
     }
     if let Some(prefix) = context.and_then(|context| context.strip_prefix('+')) {
         let prefix: String = prefix.chars().filter(char::is_ascii_digit).collect();
-        if let Some(number) = international(&format!("{prefix}{digits}")) {
+        if let Some(number) = worldwide(&format!("{prefix}{digits}")) {
             return read(number, Some(format!("phone-context +{prefix} put before it")));
         }
     }
-    if let Some(number) = region.after_exit(digits).and_then(international) {
+    if let Some(number) = region.after_exit(digits).and_then(worldwide) {
         return read(number, Some(format!("dialled out of {}", region.id())));
     }
     // Many PBXs dial 00 whatever their country does; no national number of a country with another prefix starts so.
-    if let Some(number) = digits.strip_prefix("00").and_then(international) {
+    if let Some(number) = digits.strip_prefix("00").and_then(worldwide) {
         return read(number, Some("00 read as international prefix".to_owned()));
     }
     if digits.len() < SHORTEST_NATIONAL {
@@ -62,22 +65,32 @@ pub fn normalise(user: &str, context: Option<&str>, region: &Region) -> Normalis
     }
 }
 
+/// Digits behind a `+`: a number of some country, or of a service that has a country code to itself.
+fn worldwide(digits: &str) -> Option<String> {
+    if service(digits).is_some() { Some(format!("+{digits}")) } else { international(digits) }
+}
+
 /// Writes a number in the form the target is to see, and says why where it could not.
-#[must_use]
-pub fn write(number: &Normalised, received: &str, form: NumberFormat, region: &Region) -> (String, Option<String>) {
+pub(super) fn write(
+    key: &str,
+    is_e164: bool,
+    received: &str,
+    form: NumberFormat,
+    region: &Region,
+) -> (String, Option<String>) {
     if form == NumberFormat::AsReceived {
         return (received.to_owned(), None);
     }
-    if !number.is_e164 {
-        return (number.key.clone(), Some("not a telephone number".to_owned()));
+    if !is_e164 {
+        return (key.to_owned(), Some("not a telephone number".to_owned()));
     }
     match form {
-        NumberFormat::Digits => (number.key.trim_start_matches('+').to_owned(), None),
-        NumberFormat::National => match region.as_dialled(&number.key) {
+        NumberFormat::Digits => (key.trim_start_matches('+').to_owned(), None),
+        NumberFormat::National => match region.as_dialled(key) {
             Some(dialled) => (dialled, None),
-            None => (number.key.clone(), Some(format!("not a number of {}", region.id()))),
+            None => (key.to_owned(), Some(format!("not a number of {}", region.id()))),
         },
-        NumberFormat::E164 | NumberFormat::AsReceived => (number.key.clone(), None),
+        NumberFormat::E164 | NumberFormat::AsReceived => (key.to_owned(), None),
     }
 }
 
@@ -112,6 +125,12 @@ mod tests {
             ("US", "912025550123", None, "912025550123", false),
             ("US", "967555500167", None, "967555500167", false),
             ("US", "+1302109762259", None, "+1302109762259", false),
+            ("US", "+80012345678", None, "+80012345678", true),
+            ("US", "+883510001234567", None, "+883510001234567", true),
+            ("US", "01180012345678", None, "+80012345678", true),
+            ("DE", "0088351000123456", None, "+88351000123456", true),
+            ("US", "+8001234567", None, "+8001234567", false),
+            ("US", "+99912345678", None, "+99912345678", false),
             ("US", "anonymous", None, "anonymous", false),
             ("US", "alice", None, "alice", false),
             ("US", "*67#31", None, "*67#31", false),
@@ -128,7 +147,7 @@ mod tests {
     #[test]
     fn whatever_stays_as_it_was_has_a_note() {
         let region = Region::new("US").unwrap();
-        for user in ["71506", "alice", "912025550123", "+1302109762259"] {
+        for user in ["71506", "alice", "912025550123", "+1302109762259", "+80012345678", "+870773123456"] {
             assert!(normalise(user, None, &region).note.is_some(), "{user}");
         }
     }
@@ -136,7 +155,10 @@ mod tests {
     #[test]
     fn a_number_is_written_in_the_configured_form() {
         let region = Region::new("US").unwrap();
-        let write = |user: &str, form| write(&normalise(user, None, &region), user, form, &region).0;
+        let write = |user: &str, form| {
+            let Normalised { key, is_e164, .. } = normalise(user, None, &region);
+            write(&key, is_e164, user, form, &region).0
+        };
         for (user, form, expected) in [
             ("(202) 555-0123", NumberFormat::E164, "+12025550123"),
             ("(202) 555-0123", NumberFormat::Digits, "12025550123"),

@@ -138,6 +138,28 @@ pub(super) fn international(digits: &str) -> Option<String> {
     lengths.contains(shorter.len()).then(|| format!("+{code}{shorter}"))
 }
 
+/// Country codes that ITU-T E.164 gives to services and networks of all countries, with the lengths of what follows
+/// them. The numbering data is about countries and knows some of them at most.
+const SERVICES: [(&str, std::ops::RangeInclusive<usize>, &str); 10] = [
+    ("800", 8..=8, "international freephone"),
+    ("808", 8..=8, "international shared cost"),
+    ("870", 7..=12, "Inmarsat"),
+    ("878", 8..=12, "universal personal telecommunications"),
+    ("881", 8..=12, "a satellite network"),
+    ("882", 7..=12, "an international network"),
+    ("883", 7..=12, "an international network"),
+    ("888", 9..=12, "disaster relief"),
+    ("979", 9..=9, "international premium rate"),
+    ("991", 7..=12, "an international trial"),
+];
+
+/// The service that a number with `+` belongs to, if it belongs to none of the countries and is formally valid.
+pub(super) fn service(digits: &str) -> Option<&'static str> {
+    let (code, subscriber) = digits.split_at_checked(3)?;
+    let (_, lengths, name) = SERVICES.iter().find(|(known, ..)| *known == code)?;
+    lengths.contains(&subscriber.len()).then_some(*name)
+}
+
 // === impl Format ===
 
 impl Format {

@@ -1,11 +1,18 @@
-//! Templates of the headers to a target: `"{caller}"`, `"{trunk}/{header:X-Tenant}"`. They are compiled when the file is
-//! loaded, so that a misspelt placeholder is a line of `check` and not an empty header in production.
+//! Templates of the headers to a target: `"{caller:digits}"`, `"{trunk}/{header:X-Tenant|'none'}"`. They are compiled
+//! when the file is loaded, so that a misspelt placeholder is a line of `check` and not an empty header in production.
 
-use super::user_to_user;
-use super::{Numbers, clean};
+mod field;
+
+use super::Numbers;
+use super::clean;
+use super::shown::Shown;
 use crate::sip::Message;
 use crate::sip::header::decode;
+use crate::trunk::Trunk;
+use field::{Field, Form};
 use std::fmt;
+
+pub use field::Weight;
 
 /// A compiled template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,37 +23,32 @@ pub struct Template {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(String),
-    Field(Field),
-    /// A header of the PBX's INVITE.
-    Header(String),
+    /// The first of these that the call has.
+    Choice(Vec<Source>),
 }
 
-/// A placeholder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Field {
-    Caller,
-    Called,
-    CallerName,
-    OriginalCalled,
-    RedirectReason,
-    Uui,
-    Ucid,
-    PbxCallId,
-    CallId,
-    Trunk,
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Source {
+    Field(Field, Form),
+    /// A header of the PBX's INVITE.
+    Header(String),
+    /// `'text'`.
+    Literal(String),
 }
 
 /// What a template is filled with.
 #[derive(Debug, Clone, Copy)]
 pub struct Values<'v> {
-    /// Caller, called and what goes with them.
+    /// The call's numbers.
     pub numbers: &'v Numbers,
+    /// What the target may see of them.
+    pub shown: &'v Shown,
     /// The PBX's Call-ID.
     pub pbx_call_id: &'v str,
     /// Our name for the call.
     pub call_id: &'v str,
-    /// The trunk's name.
-    pub trunk: &'v str,
+    /// The trunk.
+    pub trunk: &'v Trunk,
     /// The PBX's INVITE.
     pub request: &'v Message,
 }
@@ -56,30 +58,19 @@ pub struct Values<'v> {
 pub enum TemplateError {
     /// This placeholder does not exist.
     Unknown(String),
-    /// A brace without its partner.
+    /// This form of this placeholder does not exist.
+    Form(String, String),
+    /// A brace or quote without its partner.
     Brace,
 }
-
-const FIELDS: [(&str, Field); 10] = [
-    ("caller", Field::Caller),
-    ("called", Field::Called),
-    ("caller_name", Field::CallerName),
-    ("original_called", Field::OriginalCalled),
-    ("redirect_reason", Field::RedirectReason),
-    ("uui", Field::Uui),
-    ("ucid", Field::Ucid),
-    ("pbx_call_id", Field::PbxCallId),
-    ("call_id", Field::CallId),
-    ("trunk", Field::Trunk),
-];
 
 // === impl Template ===
 
 impl Template {
-    /// Compiles it. `{{` and `}}` are braces that stand for themselves.
+    /// Compiles it. `{{` and `}}` are braces that stand for themselves; `{a|b|'text'}` is the first that is not empty.
     ///
     /// # Errors
-    /// An unknown placeholder, or a brace without its partner.
+    /// An unknown placeholder or form, or a brace without its partner.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut parts = vec![];
         let mut plain = String::new();
@@ -92,12 +83,11 @@ impl Template {
                 rest = after;
                 continue;
             }
-            let (name, after) =
-                brace.strip_prefix('{').and_then(|inner| inner.split_once('}')).ok_or(TemplateError::Brace)?;
+            let (sources, after) = choice(brace.strip_prefix('{').ok_or(TemplateError::Brace)?)?;
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain)));
             }
-            parts.push(placeholder(name)?);
+            parts.push(Part::Choice(sources));
             rest = after;
         }
         plain.push_str(rest);
@@ -114,47 +104,102 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
-                Part::Field(field) => out.push_str(&field.value(values)),
-                Part::Header(name) => {
-                    if let Some(value) = values.request.named(name).next() {
-                        out.push_str(&decode(value));
-                    }
+                Part::Choice(sources) => {
+                    let first = sources.iter().map(|source| source.value(values)).find(|value| !value.is_empty());
+                    out.push_str(&first.unwrap_or_default());
                 }
             }
         }
         clean(&out)
     }
+
+    /// How much its header matters when not all of them fit: as much as the least that stands in it.
+    #[must_use]
+    pub fn weight(&self) -> Weight {
+        self.sources().map(Source::weight).min().unwrap_or(Weight::Fact)
+    }
+
+    /// The headers of the PBX's INVITE that it copies from.
+    pub fn copied(&self) -> impl Iterator<Item = &str> {
+        self.sources().filter_map(|source| match source {
+            Source::Header(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.parts.iter().flat_map(|part| match part {
+            Part::Text(_) => &[][..],
+            Part::Choice(sources) => sources.as_slice(),
+        })
+    }
 }
 
-fn placeholder(name: &str) -> Result<Part, TemplateError> {
-    if let Some(header) = name.strip_prefix("header:") {
-        let header = header.trim();
-        let named =
-            !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-        return if named { Ok(Part::Header(header.to_owned())) } else { Err(TemplateError::Unknown(name.to_owned())) };
-    }
-    match FIELDS.iter().find(|(known, _)| *known == name) {
-        Some((_, field)) => Ok(Part::Field(*field)),
-        None => Err(TemplateError::Unknown(name.to_owned())),
+/// The inside of braces up to the closing one, alternatives separated by `|`; and what follows.
+fn choice(inner: &str) -> Result<(Vec<Source>, &str), TemplateError> {
+    let mut sources = vec![];
+    let mut rest = inner;
+    loop {
+        rest = rest.trim_start();
+        let quote = rest.chars().next().filter(|first| matches!(first, '\'' | '"'));
+        rest = match quote {
+            Some(quote) => {
+                let (text, after) =
+                    rest.get(1..).and_then(|text| text.split_once(quote)).ok_or(TemplateError::Brace)?;
+                sources.push(Source::Literal(text.to_owned()));
+                after.trim_start()
+            }
+            None => {
+                let end = rest.find(['|', '}', '{']).ok_or(TemplateError::Brace)?;
+                let (name, after) = rest.split_at_checked(end).ok_or(TemplateError::Brace)?;
+                sources.push(Source::parse(name.trim_end())?);
+                after
+            }
+        };
+        if let Some(after) = rest.strip_prefix('}') {
+            return Ok((sources, after));
+        }
+        rest = rest.strip_prefix('|').ok_or(TemplateError::Brace)?;
     }
 }
 
-// === impl Field ===
+// === impl Source ===
 
-impl Field {
-    fn value(self, values: &Values<'_>) -> String {
-        let numbers = values.numbers;
+impl Source {
+    fn parse(name: &str) -> Result<Self, TemplateError> {
+        let unknown = || TemplateError::Unknown(name.to_owned());
+        if let Some(header) = name.strip_prefix("header:") {
+            let header = header.trim();
+            let named =
+                !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+            return if named { Ok(Self::Header(header.to_owned())) } else { Err(unknown()) };
+        }
+        let (word, form) = name.split_once(':').map_or((name, None), |(word, form)| (word, Some(form)));
+        let field = Field::named(word).ok_or_else(unknown)?;
+        let form = match form {
+            None => Form::Plain,
+            Some(form) => {
+                field.form(form.trim()).ok_or_else(|| TemplateError::Form(word.to_owned(), form.trim().to_owned()))?
+            }
+        };
+        Ok(Self::Field(field, form))
+    }
+
+    fn value(&self, values: &Values<'_>) -> String {
         match self {
-            Self::Caller => numbers.caller.clone(),
-            Self::Called => numbers.called.clone(),
-            Self::CallerName => numbers.caller_name.clone().unwrap_or_default(),
-            Self::OriginalCalled => numbers.original_called.clone().unwrap_or_default(),
-            Self::RedirectReason => numbers.redirect_reason.clone().unwrap_or_default(),
-            Self::Uui => user_to_user::raw(values.request).unwrap_or_default(),
-            Self::Ucid => user_to_user::ucid(values.request).unwrap_or_default(),
-            Self::PbxCallId => values.pbx_call_id.to_owned(),
-            Self::CallId => values.call_id.to_owned(),
-            Self::Trunk => values.trunk.to_owned(),
+            Self::Field(field, form) => field.value(*form, values),
+            Self::Header(name) => {
+                values.request.named(name).next().map(|value| clean(&decode(value))).unwrap_or_default()
+            }
+            Self::Literal(text) => text.clone(),
+        }
+    }
+
+    fn weight(&self) -> Weight {
+        match self {
+            Self::Field(field, _) => field.weight(),
+            Self::Header(_) => Weight::Text,
+            Self::Literal(_) => Weight::Call,
         }
     }
 }
@@ -165,13 +210,25 @@ impl TemplateError {
     /// What to do about it.
     #[must_use]
     pub fn remedy(&self) -> String {
-        let Self::Unknown(name) = self else { return "write {{ or }} for a brace that stands for itself".to_owned() };
-        let near = FIELDS.iter().map(|(known, _)| *known).min_by_key(|known| strsim::damerau_levenshtein(known, name));
-        match near.filter(|near| strsim::damerau_levenshtein(near, name) <= 3) {
-            Some(near) => format!("did you mean {{{near}}}?"),
-            None => {
-                let known: Vec<String> = FIELDS.iter().map(|(known, _)| format!("{{{known}}}")).collect();
-                format!("known placeholders: {} and {{header:Name}}", known.join(" "))
+        match self {
+            Self::Brace => {
+                "write {{ or }} for a brace that stands for itself, and close every { and every quote in it".to_owned()
+            }
+            Self::Form(word, _) => match Field::named(word).map(Field::forms) {
+                Some(forms) if !forms.is_empty() => format!("forms of {{{word}}}: {}", forms.join(", ")),
+                _ => format!("write {{{word}}}"),
+            },
+            Self::Unknown(name) => {
+                let near = Field::words()
+                    .min_by_key(|known| strsim::damerau_levenshtein(known, name))
+                    .filter(|near| strsim::damerau_levenshtein(near, name) <= 3);
+                match near {
+                    Some(near) => format!("did you mean {{{near}}}?"),
+                    None => {
+                        let known: Vec<String> = Field::words().map(|known| format!("{{{known}}}")).collect();
+                        format!("known placeholders: {} and {{header:Name}}", known.join(" "))
+                    }
+                }
             }
         }
     }
@@ -181,7 +238,8 @@ impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(name) => write!(f, "unknown placeholder {{{name}}}"),
-            Self::Brace => f.write_str("a brace has no partner"),
+            Self::Form(word, form) => write!(f, "{{{word}}} has no form `{form}`"),
+            Self::Brace => f.write_str("a brace or quote has no partner"),
         }
     }
 }
@@ -189,60 +247,4 @@ impl fmt::Display for TemplateError {
 impl std::error::Error for TemplateError {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-
-    fn render(template: &str) -> String {
-        let request = "INVITE sip:7000@192.0.2.1 SIP/2.0\r\nX-Tenant: north\r\nX-Odd: a\x01b\r\n\
-            User-to-User: 00FA080001247C5E46F6E6;encoding=hex\r\nContent-Length: 0\r\n\r\n";
-        let request = Message::parse(Bytes::from_static(request.as_bytes())).unwrap();
-        let numbers = Numbers {
-            caller: "+12025550123".to_owned(),
-            called: "7000".to_owned(),
-            caller_name: Some("Line\r\nBreak".to_owned()),
-            caller_key: "+12025550123".to_owned(),
-            called_key: "7000".to_owned(),
-            original_called: None,
-            redirect_reason: None,
-        };
-        let values =
-            Values { numbers: &numbers, pbx_call_id: "abc@pbx", call_id: "tl00-1", trunk: "avaya", request: &request };
-        Template::parse(template).unwrap().render(&values)
-    }
-
-    #[test]
-    fn placeholders_are_filled_and_unknown_facts_are_empty() {
-        for (template, value) in [
-            ("{caller}", "+12025550123"),
-            ("{trunk}/{header:x-tenant}/{called}", "avaya/north/7000"),
-            ("{original_called}{redirect_reason}{header:X-None}", ""),
-            ("{pbx_call_id} {call_id}", "abc@pbx tl00-1"),
-            ("{{not}} {called}", "{not} 7000"),
-            ("{uui}", "00FA080001247C5E46F6E6;encoding=hex"),
-            ("{ucid}", "00001093401581709030"),
-            ("plain", "plain"),
-            ("", ""),
-        ] {
-            assert_eq!(render(template), value, "{template}");
-        }
-    }
-
-    #[test]
-    fn no_value_can_break_out_of_its_header() {
-        assert_eq!(render("{caller_name}|{header:X-Odd}"), "Line  Break|a b");
-    }
-
-    #[test]
-    fn a_misspelt_placeholder_is_an_error_that_names_the_near_one() {
-        let error = Template::parse("{caler}").unwrap_err();
-        assert_eq!(
-            (error.to_string().as_str(), error.remedy().as_str()),
-            ("unknown placeholder {caler}", "did you mean {caller}?")
-        );
-        assert_eq!(Template::parse("{unheard_of_thing}").unwrap_err().remedy().matches('{').count(), 11);
-        for broken in ["{caller", "caller}", "{header:}", "{header:a b}", "{}"] {
-            assert!(Template::parse(broken).is_err(), "{broken}");
-        }
-    }
-}
+mod tests;

@@ -44,6 +44,18 @@ pub struct SideConfig {
     pub send: Flow,
     /// May the peer of this side send?
     pub receive: Flow,
+    /// What its datagrams are.
+    pub traffic: Traffic,
+}
+
+/// What the datagrams of a side are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Traffic {
+    /// RTP, and RTCP beside it.
+    #[default]
+    Rtp,
+    /// Passed as they are, of whatever form: UDPTL (fax).
+    Opaque,
 }
 
 /// Whether packets pass.
@@ -168,9 +180,6 @@ pub trait Plane {
 
     /// Ports that belong to open relays now.
     fn ports_in_use(&self) -> usize;
-
-    /// Is this one of the ports of an open relay, of this plane or of another one of the process?
-    fn is_ours(&self, port: u16) -> bool;
 }
 
 /// No free pair of media ports.

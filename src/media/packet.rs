@@ -59,6 +59,15 @@ pub fn datagram(bytes: &[u8]) -> Datagram {
     }
 }
 
+/// The number of a UDPTL datagram (ITU-T T.38 §9.1.3), for the probation of its source; it names no stream.
+#[must_use]
+pub fn udptl(bytes: &[u8]) -> Option<Stamp> {
+    match bytes {
+        [high, low, _, ..] => Some(Stamp { ssrc: 0, sequence: u16::from_be_bytes([*high, *low]) }),
+        _ => None,
+    }
+}
+
 /// Does this look like a compound RTCP packet: version 2, a known packet type, and room for header and SSRC (RFC 3550
 /// appendix A.2)?
 #[must_use]

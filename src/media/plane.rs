@@ -73,37 +73,6 @@ const SPARED: u64 = 128;
 /// Relay names are never used twice in a process, whichever plane gives them.
 static NEXT_RELAY: AtomicU64 = AtomicU64::new(1);
 
-/// The ports of all open relays, whichever shard's: a peer that names one of them names this gateway.
-static IN_USE: PortSet = PortSet([const { AtomicU64::new(0) }; 512]);
-
-/// RTP ports, each with the RTCP port next to it: a bit for each even port.
-struct PortSet([AtomicU64; 512]);
-
-// === impl PortSet ===
-
-impl PortSet {
-    fn add(&self, port: u16) {
-        if let Some((word, bit)) = self.place(port) {
-            word.fetch_or(bit, Ordering::Relaxed);
-        }
-    }
-
-    fn remove(&self, port: u16) {
-        if let Some((word, bit)) = self.place(port) {
-            word.fetch_and(!bit, Ordering::Relaxed);
-        }
-    }
-
-    fn has(&self, port: u16) -> bool {
-        self.place(port).is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
-    }
-
-    fn place(&self, port: u16) -> Option<(&AtomicU64, u64)> {
-        let pair = usize::from(port / 2);
-        self.0.get(pair / 64).map(|word| (word, 1 << (pair % 64)))
-    }
-}
-
 // === impl SocketPlane ===
 
 impl SocketPlane {
@@ -144,7 +113,6 @@ impl Plane for SocketPlane {
                 worker.open(berth.id, owner, Arc::clone(&counters));
             }
             state.relays.insert(id, berth);
-            berth.ports.iter().for_each(|port| IN_USE.add(*port));
             self.shared.measure(&state);
         }
         Ok(Relay::new(id, berth.ports, counters, Rc::clone(&self.shared) as Rc<dyn RelaySink>))
@@ -152,10 +120,6 @@ impl Plane for SocketPlane {
 
     fn ports_in_use(&self) -> usize {
         self.shared.state.borrow().relays.len() * PORTS_PER_RELAY
-    }
-
-    fn is_ours(&self, port: u16) -> bool {
-        IN_USE.has(port)
     }
 }
 
@@ -231,7 +195,6 @@ impl RelaySink for Shared {
             worker.command(berth.id, command);
         }
         if closes {
-            berth.ports.iter().for_each(|port| IN_USE.remove(*port));
             state.pool.give_back((self.now)(), berth);
             self.measure(&state);
         }

@@ -104,6 +104,7 @@ impl Phone {
             payload_map: PayloadMap::identity(),
             send: Flow::Open,
             receive: Flow::Open,
+            traffic: crate::media::Traffic::Rtp,
         }
     }
 
@@ -253,6 +254,46 @@ fn a_held_flow_stops_and_starts() {
     assert_eq!(a.hear().0, rtp(0, 1, 2, b"back"));
     bench.until_counted(&relay, [1, 2]);
     assert_eq!(relay.counts().dropped, [0, 1]);
+}
+
+#[test]
+fn fax_datagrams_cross_untouched_and_speech_comes_back_after_them() {
+    let mut bench = Bench::new(LOCAL, 40);
+    let (a, b) = (Phone::new(), Phone::new());
+    let relay = bench.call(&a, &b);
+    for (side, phone) in [(Side::A, &a), (Side::B, &b)] {
+        let traffic = crate::media::Traffic::Opaque;
+        configure(&relay, side, SideConfig { traffic, payload_map: PayloadMap::closed(), ..phone.config() });
+    }
+    bench.settle();
+    let udptl: &[u8] = &[0x00, 0x00, 0x01, 0x06, 0x00, 0x00];
+    a.say(&relay, Side::A, udptl);
+    assert_eq!(b.hear().0, udptl);
+    // What would pass for RTP is renumbered no more than the rest.
+    let alike = rtp(0, 7, 1, b"x");
+    b.say(&relay, Side::B, &alike);
+    assert_eq!(a.hear().0, alike);
+    configure(&relay, Side::A, a.config());
+    configure(&relay, Side::B, b.config());
+    bench.settle();
+    a.say(&relay, Side::A, &rtp(0, 7, 1, b"hello"));
+    assert_eq!(b.hear().0, rtp(0, 7, 1, b"hello"));
+}
+
+#[test]
+fn a_peer_that_moves_to_the_other_address_family_is_followed() {
+    let mut bench = Bench::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 40);
+    let (a, b, moved) = (Phone::new(), Phone::new(), Phone::at(IpAddr::V6(Ipv6Addr::LOCALHOST)));
+    let relay = bench.call(&a, &b);
+    a.say(&relay, Side::A, &rtp(0, 7, 1, b"from 4"));
+    assert_eq!(b.hear().0, rtp(0, 7, 1, b"from 4"));
+    configure(&relay, Side::A, moved.config());
+    bench.settle();
+    b.say(&relay, Side::B, &rtp(0, 8, 1, b"to 6"));
+    assert_eq!(moved.hear().0, rtp(0, 8, 1, b"to 6"));
+    moved.say(&relay, Side::A, &rtp(0, 9, 1, b"from 6"));
+    assert_eq!(b.hear().0, rtp(0, 9, 1, b"from 6"));
+    a.hears_nothing();
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use super::latch::{Admission, Latch};
 use super::packet::{self, Datagram, Renumbering, Stamp};
 use super::silence::{Expectation, Silence};
-use super::{Counters, Flow, MediaEvent, Side, SideConfig, Timeouts};
+use super::{Counters, Flow, MediaEvent, Side, SideConfig, Timeouts, Traffic};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,6 +61,7 @@ struct Half {
     heard: bool,
     /// An RTP packet of the peer was accepted.
     started: bool,
+    traffic: Traffic,
     renumbering: Renumbering,
     /// May the peer be sent what the other side says?
     send: Flow,
@@ -109,6 +110,12 @@ impl Forwarder {
     /// A datagram came in on the RTP port of `side`; its payload type is renumbered in place. `source` must be
     /// [canonical](super::latch::canonical).
     pub fn rtp(&mut self, side: Side, source: SocketAddr, packet: &mut [u8]) -> Step {
+        if self.halves(side).0.traffic == Traffic::Opaque {
+            return match packet::udptl(packet) {
+                Some(stamp) => self.speech(side, source, stamp, packet),
+                None => self.refuse(side),
+            };
+        }
         match packet::datagram(packet) {
             Datagram::Rtp(stamp) => self.speech(side, source, stamp, packet),
             Datagram::Rtcp if self.halves(side).0.latch.knows(source) => self.report(side),
@@ -143,6 +150,7 @@ impl Forwarder {
         half.renumbering = Renumbering::from(&config.payload_map);
         half.send = config.send;
         half.receive = config.receive;
+        half.traffic = config.traffic;
         self.agree();
     }
 
@@ -200,7 +208,7 @@ impl Forwarder {
             Admission::Accepted | Admission::Latched => near.heard = true,
             Admission::Probation | Admission::Stranger => return self.refuse(side),
         }
-        if near.passes == Flow::Held || !near.renumbering.apply(packet) {
+        if near.passes == Flow::Held || (near.traffic == Traffic::Rtp && !near.renumbering.apply(packet)) {
             return self.refuse(side);
         }
         let first = if near.started { None } else { owner };
@@ -258,6 +266,7 @@ impl Half {
             receive: Flow::Held,
             heard: false,
             started: false,
+            traffic: Traffic::Rtp,
             silence: None,
         }
     }
@@ -266,6 +275,8 @@ impl Half {
     fn expectation(&self) -> Expectation {
         match (self.latch.is_declared(), self.receive, self.send) {
             (false, _, _) => Expectation::Nothing,
+            // Fax says nothing while it has nothing to say.
+            (true, _, _) if self.traffic == Traffic::Opaque => Expectation::Held,
             (true, Flow::Open, Flow::Open) => Expectation::Speech,
             (true, _, _) => Expectation::Held,
         }

@@ -1,7 +1,7 @@
 //! What a relay does with each packet.
 
 use super::*;
-use crate::media::{Counts, PayloadMap, SilenceClock};
+use crate::media::{Counts, PayloadMap, SilenceClock, Traffic};
 use proptest::prelude::*;
 use rtp_rs::{RtpPacketBuilder, Seq};
 use std::cell::RefCell;
@@ -22,6 +22,7 @@ fn open(remote: &str) -> SideConfig {
         payload_map: PayloadMap::identity(),
         send: Flow::Open,
         receive: Flow::Open,
+        traffic: Traffic::Rtp,
     }
 }
 
@@ -243,4 +244,41 @@ proptest! {
         let counts = counts(&relay);
         prop_assert_eq!(forwarded + counts.dropped.iter().sum::<u64>(), total);
     }
+}
+
+#[test]
+fn opaque_datagrams_pass_as_they_are_and_only_from_where_signalling_allows() {
+    let mut relay = relay();
+    for (side, remote) in [(Side::A, A), (Side::B, B)] {
+        relay.configure(
+            side,
+            SideConfig { traffic: Traffic::Opaque, payload_map: PayloadMap::closed(), ..open(remote) },
+        );
+    }
+    let mut udptl = vec![0x00, 0x01, 0x01, 0x06, 0x00];
+    let before = udptl.clone();
+    let step = relay.rtp(Side::A, at(A), &mut udptl);
+    assert_eq!((step.forward, udptl), (to(Channel::Rtp, B), before));
+    assert_eq!(relay.rtp(Side::A, at("198.51.100.9:4000"), &mut [0, 2, 1]).forward, None, "a stranger");
+    assert_eq!(relay.rtp(Side::A, at(A), &mut []).forward, None, "nothing in it");
+    assert_eq!(counts(&relay).received, [1, 0]);
+}
+
+#[test]
+fn an_opaque_peer_behind_a_nat_is_believed_after_its_probation() {
+    let mut relay = relay();
+    for (side, remote) in [(Side::A, A), (Side::B, B)] {
+        relay.configure(side, SideConfig { traffic: Traffic::Opaque, ..open(remote) });
+    }
+    let mapped = at("192.0.2.1:61000");
+    let passed: Vec<bool> = (1..=3u8).map(|n| relay.rtp(Side::A, mapped, &mut [0, n, 0]).forward.is_some()).collect();
+    assert_eq!(passed, [false, false, true]);
+    assert_eq!(relay.rtp(Side::B, at(B), &mut [0, 1, 0]).forward, Some(Forward { channel: Channel::Rtp, to: mapped }));
+}
+
+#[test]
+fn fax_is_silent_for_long_and_nobody_minds() {
+    let mut relay = relay();
+    relay.configure(Side::A, SideConfig { traffic: Traffic::Opaque, ..open(A) });
+    assert_eq!(relay.halves[0].expectation(), Expectation::Held);
 }

@@ -108,6 +108,7 @@ fn silence_is_told_while_watched_and_the_tick_rests_afterwards() {
         payload_map: PayloadMap::identity(),
         send: Flow::Open,
         receive: Flow::Open,
+        traffic: crate::media::Traffic::Rtp,
     };
     worker.command(berth, RelayCommand::Configure { side: Side::B, config });
     let timeouts = Timeouts { initial: Duration::from_millis(1), ongoing: PATIENCE, held: PATIENCE };

@@ -145,6 +145,7 @@ mod tests {
             target: None,
             caller: Some("+15550100123".to_owned()),
             called: None,
+            correlation: std::collections::BTreeMap::new(),
             answered_ms: None,
             duration_ms: Some(4),
             ended_by: Some("gateway".to_owned()),

@@ -15,6 +15,7 @@ fn record(target: Option<&str>, answered_ms: Option<u64>, cause: Cause) -> CallR
         target: target.map(str::to_owned),
         caller: Some("+15550100123".to_owned()),
         called: None,
+        correlation: std::collections::BTreeMap::new(),
         answered_ms,
         duration_ms: None,
         ended_by: None,

@@ -3,6 +3,7 @@
 use super::{CallId, Moment, Step};
 use crate::error::Termination;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 /// Where a call stands.
@@ -46,6 +47,9 @@ pub struct CallRecord {
     pub caller: Option<String>,
     /// Called as sent to the cloud.
     pub called: Option<String>,
+    /// Identifiers of the PBX's own systems, by their template words: `ucid`, `session_id`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub correlation: BTreeMap<String, String>,
     /// Milliseconds from the INVITE to our 200 towards the caller.
     pub answered_ms: Option<u64>,
     /// Milliseconds from first message to end.

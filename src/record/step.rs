@@ -18,7 +18,7 @@ pub enum Step {
     },
     /// An identity source was looked at.
     Identity {
-        /// `caller` or `called`.
+        /// Whose number it may hold.
         number: Number,
         /// The header, for example `P-Asserted-Identity`.
         source: String,
@@ -31,7 +31,7 @@ pub enum Step {
     Rewrite {
         /// Which number.
         number: Number,
-        /// By what: `normalise`, `translate[0]`, `format`.
+        /// By what: `translate[0]`, `extensions`, `normalise`, `format`.
         rule: String,
         /// Before.
         before: String,
@@ -57,8 +57,74 @@ pub enum Step {
         name: String,
         /// Its value.
         value: String,
-        /// Where it came from: `template`, `uri`.
+        /// Where it came from: `template`, `uri`, `passed` (the PBX's own, by `pass_headers`).
         from: String,
+    },
+    /// A header was not put on the INVITE to the target.
+    HeaderLeftOut {
+        /// Its name.
+        name: String,
+        /// Where it would have come from, as in `header`.
+        from: String,
+        /// Why not.
+        why: String,
+    },
+    /// A header did not fit into the target's `header_limit`.
+    Budget {
+        /// Its name.
+        name: String,
+        /// Bytes of its line before.
+        before: usize,
+        /// Bytes of its line after; 0 if it was left out.
+        after: usize,
+        /// Bytes that were allowed: for all headers, or for one line.
+        limit: usize,
+        /// Which rule took it.
+        why: String,
+    },
+    /// What the caller's wish for privacy means for one target.
+    Privacy {
+        /// The target.
+        target: String,
+        /// What was asked for, and where: `Privacy: id`, `From: anonymous`.
+        asked: Vec<String>,
+        /// What the target does not see: `number`, `name`, `history`.
+        withheld: Vec<String>,
+        /// The policy that decided, in words.
+        verdict: String,
+    },
+    /// The call was redirected before it reached us.
+    Redirection {
+        /// `original`: whom the caller dialled. `last`: who sent the call to us. `only`: both.
+        role: String,
+        /// The header.
+        source: String,
+        /// The number that was redirected, normalised.
+        number: String,
+        /// Why, in the words of RFC 5806.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// How often the call was redirected in all.
+        count: u32,
+    },
+    /// A User-to-User value (RFC 7433) was read.
+    UserToUser {
+        /// As received.
+        value: String,
+        /// `purpose`, `content` and `encoding`, as far as they were given.
+        parameters: Vec<String>,
+        /// What it says: text, or tags with their values.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        decoded: Option<String>,
+    },
+    /// An identifier of the PBX, kept to find the call in its systems.
+    Correlation {
+        /// Its template word: `ucid`, `cisco_guid`.
+        id: String,
+        /// The header it came from.
+        source: String,
+        /// The identifier.
+        value: String,
     },
     /// Media was negotiated on a leg.
     Media {
@@ -69,6 +135,13 @@ pub enum Step {
         /// Anything worth knowing.
         #[serde(skip_serializing_if = "Option::is_none")]
         note: Option<String>,
+    },
+    /// A change of the session was asked for while the call was up, or told to a leg that had missed it.
+    Change {
+        /// Who asked, or who missed it: `a` or `b`.
+        leg: String,
+        /// What became of it.
+        outcome: String,
     },
     /// Admission refused or granted with a remark.
     Admission {
@@ -126,4 +199,8 @@ pub enum Number {
     Caller,
     /// Who was called.
     Called,
+    /// Who was called before the call was redirected.
+    OriginalCalled,
+    /// Who transferred the call.
+    ReferredBy,
 }

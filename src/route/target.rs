@@ -4,6 +4,7 @@
 use super::address::{AddressError, TargetAddress};
 use crate::config;
 use crate::config::target::{Redirect, TargetKind, Transfer};
+use crate::identity::headers::{PassList, Recipe};
 use crate::identity::template::{Template, TemplateError};
 use crate::sip::Hop;
 use crate::sip::auth::Credentials;
@@ -23,10 +24,8 @@ pub struct Target {
     pub hop: Hop,
     /// Whether that is an `outbound_proxy`.
     pub proxied: bool,
-    /// Headers of the INVITE: name and template. A value that comes out empty means that the header is left out.
-    pub headers: Vec<(String, Template)>,
-    /// Headers that the configured `uri` carried, escapes undone.
-    pub uri_headers: Vec<(String, String)>,
+    /// How the headers of its INVITEs are made.
+    pub recipe: Recipe,
     /// Codecs it takes, in order; `None` for all.
     pub codecs: Option<Vec<String>>,
     /// What its challenges are answered with.
@@ -62,7 +61,7 @@ impl Target {
         admission.set_limits(target.max_calls, target.max_rate);
         let address = TargetAddress::parse(&target.uri, target.outbound_proxy.as_deref())
             .map_err(|error| TargetError::Address(name.clone(), error))?;
-        let headers = target
+        let templates = target
             .effective_headers()
             .into_iter()
             .map(|(header, template)| match Template::parse(&template) {
@@ -76,8 +75,13 @@ impl Target {
             request_uri: address.request_uri,
             hop: address.hop,
             proxied: target.outbound_proxy.is_some(),
-            headers,
-            uri_headers: address.uri_headers,
+            recipe: Recipe {
+                templates,
+                fixed: address.uri_headers,
+                pass: PassList::new(&target.pass_headers),
+                limit: target.effective_header_limit().and_then(|limit| usize::try_from(limit).ok()),
+                privacy: target.privacy,
+            },
             codecs: target.effective_codecs(),
             credentials: target.auth.as_ref().map(|auth| Arc::new(credentials(auth))),
             transfer: target.transfer,

@@ -8,7 +8,7 @@ use webrtc_sdp::media_type::SdpFormatList;
 
 fn audio(formats: Vec<Format>) -> LocalAudio {
     let address = "203.0.113.10".to_owned();
-    LocalAudio { address, port: 20000, formats, direction: Direction::SendRecv, ptime: Some(20) }
+    LocalAudio { address, port: 20000, formats, direction: Direction::SendRecv, ptime: Some(20), maxptime: None }
 }
 
 fn parse(body: &[u8]) -> Description {
@@ -33,7 +33,7 @@ fn an_offer_is_exactly_this() {
         std::str::from_utf8(&body).unwrap(),
         "v=0\r\no=- 77 1 IN IP4 203.0.113.10\r\ns=-\r\nc=IN IP4 203.0.113.10\r\nt=0 0\r\n\
          m=audio 20000 RTP/AVP 0 111 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:111 opus/48000/2\r\n\
-         a=fmtp:111 useinbandfec=1; maxptime=40\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n\
+         a=fmtp:111 useinbandfec=1; maxptime=40\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n\
          a=ptime:20\r\na=sendrecv\r\n"
     );
     oracle(&body);
@@ -54,6 +54,43 @@ fn an_answer_has_the_media_lines_of_the_offer_in_order_and_refuses_the_others() 
 fn an_answer_without_formats_refuses_everything() {
     let body = answer(&mut Origin::new(77), &parse(OFFER), &audio(vec![]));
     assert!(parse(&body).media().iter().all(|media| media.port == 0));
+}
+
+const FAX: &[u8] = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.2\r\nt=0 0\r\n\
+    m=audio 0 RTP/AVP 0\r\nm=image 4900 udptl t38\r\na=T38FaxVersion:0\r\n";
+
+fn fax() -> LocalImage {
+    LocalImage { address: "203.0.113.10".to_owned(), port: 20000, attributes: vec!["T38FaxVersion:0".to_owned()] }
+}
+
+fn media_lines(body: &[u8]) -> Vec<&str> {
+    std::str::from_utf8(body).unwrap().lines().filter(|line| line.starts_with("m=")).collect()
+}
+
+#[test]
+fn voice_and_fax_change_within_one_place_and_back() {
+    let mut origin = Origin::new(7);
+    let local = audio(vec![Format::new(0, "PCMU", 8000)]);
+    offer(&mut origin, &local);
+    assert_eq!(media_lines(&offer_image(&mut origin, &fax())), ["m=image 20000 udptl t38"]);
+    assert_eq!(origin.version(), 2);
+    assert_eq!(media_lines(&offer(&mut origin, &local)), ["m=audio 20000 RTP/AVP 0"]);
+    assert_eq!(origin.version(), 3);
+}
+
+#[test]
+fn fax_is_answered_in_its_place_and_the_audio_beside_it_stays_off() {
+    let mut origin = Origin::new(7);
+    let body = answer_image(&mut origin, &parse(FAX), &fax());
+    assert_eq!(media_lines(&body), ["m=audio 0 RTP/AVP 0", "m=image 20000 udptl t38"]);
+    assert!(body.ends_with(b"a=T38FaxVersion:0\r\n"));
+    assert!(parse(&body).is_fax());
+}
+
+#[test]
+fn the_longest_packet_time_is_told() {
+    let local = LocalAudio { maxptime: Some(60), ..audio(vec![Format::new(0, "PCMU", 8000)]) };
+    assert_eq!(parse(&offer(&mut Origin::new(1), &local)).audio().unwrap().maxptime, Some(60));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A received session description: its bytes, its lines, and what they mean for a call. Reading is one pass and refuses
 //! only what is no description at all; everything odd but recognisable is kept and, where it matters, explained.
 
+use super::image::Image;
 use super::line::{Line, Lines, text, words};
 use super::media::{Audio, Media, Section, Unusable};
 use bytes::Bytes;
@@ -11,6 +12,7 @@ pub struct Description {
     bytes: Bytes,
     media: Vec<Media>,
     audio: Result<Audio, Unusable>,
+    image: Option<Image>,
 }
 
 /// The body is no session description.
@@ -64,7 +66,8 @@ impl Description {
             Some(stream) => Ok(Audio::build(stream, &own, &session, origin.filter(has_address))),
             None => Err(why_unusable(&media)),
         };
-        Ok(Self { bytes: Bytes::copy_from_slice(body), media, audio })
+        let image = Image::find(body, &media);
+        Ok(Self { bytes: Bytes::copy_from_slice(body), media, audio, image })
     }
 
     /// The bytes as received.
@@ -89,6 +92,32 @@ impl Description {
     #[must_use]
     pub fn audio(&self) -> Option<&Audio> {
         self.audio.as_ref().ok()
+    }
+
+    /// The fax stream (T.38 over UDPTL), if there is one that is switched on.
+    #[must_use]
+    pub fn image(&self) -> Option<&Image> {
+        self.image.as_ref()
+    }
+
+    /// Does it want the call to go over to fax: fax is on and audio is not?
+    #[must_use]
+    pub fn is_fax(&self) -> bool {
+        self.audio.is_err() && self.image.is_some()
+    }
+
+    /// Does it switch its audio off by port 0, with nothing in its place (RFC 3264 §8.2)?
+    #[must_use]
+    pub fn is_switched_off(&self) -> bool {
+        self.image.is_none() && matches!(self.audio, Err(Unusable::Disabled))
+    }
+
+    /// Does it say the same as `other`? Everything but the `o=` line counts: its version should tell, but there are
+    /// peers that raise it without a change, and peers that change without raising it.
+    #[must_use]
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let meant = |line: &Line<'_>| line.kind() != Some(b'o') && !line.text.trim_ascii().is_empty();
+        self.lines().filter(meant).map(|line| line.text).eq(other.lines().filter(meant).map(|line| line.text))
     }
 
     /// The audio stream, or why there is none.

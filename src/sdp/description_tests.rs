@@ -191,3 +191,16 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn descriptions_say_the_same_whatever_their_origin_line_and_line_ends_are() {
+    let one = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
+    let same = |other: &str| {
+        let read = |text: &str| Description::parse(text.as_bytes()).unwrap();
+        read(one).says_the_same_as(&read(other))
+    };
+    assert!(same(&one.replace("o=- 1 1", "o=- 1 2")));
+    assert!(same(&one.replace("\r\n", "\n")));
+    assert!(!same(&one.replace("4000", "4002")));
+    assert!(!same(&format!("{one}a=sendonly\r\n")));
+}

@@ -219,7 +219,7 @@ fn milliseconds(value: &[u8]) -> Option<u32> {
 }
 
 /// The address of `IN IP4 224.2.36.42/127` without TTL and brackets.
-fn connection_host(word: &[u8]) -> String {
+pub(super) fn connection_host(word: &[u8]) -> String {
     let host = word.split(|byte| *byte == b'/').next().unwrap_or_default();
     let host = host.strip_prefix(b"[").and_then(|inner| inner.strip_suffix(b"]")).unwrap_or(host);
     text(host)
@@ -236,6 +236,6 @@ fn rtcp(value: &[u8], stream: Option<IpAddr>) -> Option<SocketAddr> {
     Some(SocketAddr::new(address?, port))
 }
 
-fn is_single_host(address: &IpAddr) -> bool {
+pub(super) fn is_single_host(address: &IpAddr) -> bool {
     !address.is_unspecified() && !address.is_multicast() && *address != IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
 }

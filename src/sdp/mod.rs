@@ -6,12 +6,14 @@ pub mod build;
 pub mod description;
 pub mod direction;
 pub mod format;
+pub mod image;
 pub mod line;
 pub mod media;
 pub mod negotiate;
 
-pub use build::{LocalAudio, Origin};
+pub use build::{LocalAudio, LocalImage, Origin};
 pub use description::{Description, SdpError};
 pub use direction::Direction;
 pub use format::Format;
+pub use image::Image;
 pub use media::{Audio, Media, Unusable};

@@ -61,6 +61,33 @@ fn companions_follow_the_clock_of_a_kept_codec() {
 }
 
 #[test]
+fn each_clock_has_its_own_key_presses_and_noise() {
+    let wideband = Format::new(97, "AMR-WB", 16000);
+    let wide_noise = Format::new(98, "CN", 16000);
+    let offered = [
+        pcmu(),
+        wideband.clone(),
+        opus(102),
+        keys(101),
+        event(110, 16000),
+        event(103, 48000),
+        noise(),
+        wide_noise.clone(),
+    ];
+    assert_eq!(for_target(&offered, None), offered);
+    assert_eq!(
+        for_target(&offered, Some(&names(&["AMR-WB"]))),
+        [wideband.clone(), event(110, 16000), wide_noise.clone()]
+    );
+    // The far side takes two of three, at numbers of its own.
+    let answered = [Format::new(120, "opus", 48000), pcmu(), event(121, 48000), event(96, 8000)];
+    let agreed = for_caller(&offered, &answered);
+    assert_eq!(listed(&agreed).iter().map(|entry| entry.0).collect::<Vec<_>>(), [102, 0, 103, 101]);
+    let map = payload_map(&agreed, &answered);
+    assert_eq!((map[103], map[101], map[110]), (Some(121), Some(96), None));
+}
+
+#[test]
 fn the_only_key_presses_stay_with_opus_even_at_8000() {
     assert_eq!(for_target(&[opus(111), keys(101), noise()], None), [opus(111), keys(101)]);
 }

@@ -134,6 +134,7 @@ mod tests {
             target: None,
             caller: None,
             called: None,
+            correlation: std::collections::BTreeMap::new(),
             answered_ms: None,
             duration_ms: None,
             ended_by: None,

@@ -3,6 +3,7 @@
 use super::address::TrunkAddress;
 use super::admission::Admission;
 use crate::config::{self, Config, value::Peer};
+use crate::identity::headers::PassList;
 use crate::identity::region::Region;
 use crate::record::Step;
 use crate::sip::auth::{Hash, Login};
@@ -23,6 +24,10 @@ pub struct Trunk {
     pub address: Option<TrunkAddress>,
     /// What its requests must prove, if it has `auth`.
     pub login: Option<Arc<Login>>,
+    /// Numbers for what is dialled inside the PBX.
+    pub extensions: HashMap<String, String>,
+    /// Which of its headers go on to every target.
+    pub pass: PassList,
     peers: Vec<KnownPeer>,
 }
 
@@ -48,6 +53,13 @@ enum Fit {
     Net(u8),
     /// By the address itself.
     Exact,
+}
+
+/// Both lists of a trunk; what stands in the file itself beats the CSV.
+fn extensions(trunk: &config::trunk::Trunk) -> HashMap<String, String> {
+    let listed = trunk.extensions_csv.iter().flat_map(|list| list.iter());
+    let own = trunk.extensions.iter().map(|(extension, number)| (extension.as_str(), number.as_str()));
+    listed.chain(own).map(|(extension, number)| (extension.to_owned(), number.to_owned())).collect()
 }
 
 // === impl Table ===
@@ -86,6 +98,8 @@ impl Table {
                 address: trunk.address.as_deref().and_then(|address| TrunkAddress::parse(address).ok()),
                 peers: trunk.peers.iter().map(known).collect(),
                 login: trunk.auth.as_ref().map(|auth| Arc::new(login(auth))),
+                extensions: extensions(trunk),
+                pass: PassList::new(&trunk.pass_headers),
                 config: trunk.clone(),
             })
         };

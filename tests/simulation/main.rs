@@ -5,6 +5,7 @@
 
 mod network;
 mod peer;
+mod shape;
 mod world;
 
 use world::{Chaos, World};
@@ -42,6 +43,26 @@ fn thousands_of_calls_over_a_bad_network_leave_nothing_behind() {
 fn peers_that_die_in_the_middle_leave_nothing_behind() {
     for seed in 100..116 {
         run(seed, 60, Chaos::deadly());
+    }
+}
+
+#[test]
+fn peers_that_start_again_without_memory_leave_nothing_behind() {
+    for seed in 300..316 {
+        run(seed, 60, Chaos::forgetful());
+    }
+}
+
+#[test]
+fn on_a_bad_network_every_kind_of_end_is_met() {
+    let mut causes = std::collections::BTreeSet::new();
+    for seed in 400..404 {
+        causes.extend(run(seed, 150, Chaos::bad_network()).causes.into_keys());
+    }
+    for code in
+        ["caller_hung_up", "callee_hung_up", "caller_cancelled", "no_usable_media", "bot_not_ready", "fallback_failed"]
+    {
+        assert!(causes.contains(code), "{code}: {causes:?}");
     }
 }
 

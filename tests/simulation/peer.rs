@@ -1,5 +1,6 @@
 //! A PBX or a cloud: a second endpoint of the same stack with a will of its own, drawn by lot for every call.
 
+use crate::shape::Shape;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -17,6 +18,9 @@ pub enum Intent {
     Cancel(u64),
     HangUp(u64),
     Reinvite(u64),
+    Hold(u64),
+    Resume(u64),
+    CancelReinvite(u64),
     Ring(u64, u16),
     Answer(u64),
     Reject(u64, u16),
@@ -41,22 +45,15 @@ pub struct Peer {
     manner: Manner,
     intents: BinaryHeap<Reverse<(Instant, u64, Intent)>>,
     legs: HashSet<LegId>,
+    /// Legs whose pending INVITE carries no offer: the ACK has to answer.
+    offerless: HashSet<LegId>,
     drawn: u64,
     target: SocketAddr,
 }
 
 impl Peer {
     pub fn new(address: SocketAddr, target: SocketAddr, manner: Manner, mut entropy: Entropy) -> Self {
-        let settings = Settings {
-            t1: Duration::from_millis(500),
-            t2: Duration::from_secs(4),
-            t4: Duration::from_secs(5),
-            user_agent: "peer".to_owned(),
-            locals: vec![LocalAddress { protocol: Protocol::Udp, bind: address, advertised: address.to_string() }],
-            call_id_prefix: "peer-".to_owned(),
-            shard: 0,
-        };
-        let endpoint = Endpoint::new(settings, entropy.fork());
+        let endpoint = Endpoint::new(settings(address), entropy.fork());
         Self {
             address,
             dead: false,
@@ -66,9 +63,18 @@ impl Peer {
             manner,
             intents: BinaryHeap::new(),
             legs: HashSet::new(),
+            offerless: HashSet::new(),
             drawn: 0,
             target,
         }
+    }
+
+    /// It crashes and starts again: nothing of what it knew is left.
+    pub fn forget(&mut self) {
+        self.endpoint = Endpoint::new(settings(self.address), self.entropy.fork());
+        self.legs.clear();
+        self.offerless.clear();
+        self.intents.retain(|Reverse((_, _, intent))| *intent == Intent::Place);
     }
 
     pub fn plan(&mut self, at: Instant, intent: Intent) {
@@ -122,7 +128,6 @@ impl Peer {
     }
 
     fn act(&mut self, now: Instant, intent: Intent) {
-        let body = || Some(self.description());
         match intent {
             Intent::Place => self.place(now),
             Intent::Cancel(leg) => {
@@ -132,16 +137,30 @@ impl Peer {
                 let _ = self.endpoint.bye(now, LegId(leg), Vec::new());
             }
             Intent::Reinvite(leg) => {
-                let body = body();
-                let _ = self.endpoint.reinvite(now, LegId(leg), Vec::new(), body);
+                let shape = Shape::drawn(&mut self.entropy);
+                self.reinvite(now, LegId(leg), shape);
+                if self.entropy.below(100) < 40 {
+                    let at = self.later(now, 1_000);
+                    self.plan(at, Intent::CancelReinvite(leg));
+                }
+            }
+            Intent::Hold(leg) => {
+                let shape = Shape::holding(&mut self.entropy);
+                self.reinvite(now, LegId(leg), shape);
+                let at = self.later(now, 5_000);
+                self.plan(at, Intent::Resume(leg));
+            }
+            Intent::Resume(leg) => self.reinvite(now, LegId(leg), Shape::Plain),
+            Intent::CancelReinvite(leg) => {
+                let _ = self.endpoint.cancel(now, LegId(leg), Vec::new());
             }
             Intent::Ring(leg, status) => {
-                let body = if status == 183 { body() } else { None };
+                let body = if status == 183 { self.answer() } else { None };
                 let status = StatusCode::new(status).unwrap();
                 let _ = self.endpoint.provisional(now, LegId(leg), status, None, Vec::new(), body);
             }
             Intent::Answer(leg) | Intent::AnswerReinvite(leg) => {
-                let body = body();
+                let body = self.answer();
                 let _ = self.endpoint.answer(now, LegId(leg), Vec::new(), body);
             }
             Intent::Reject(leg, status) => {
@@ -162,9 +181,17 @@ impl Peer {
             contact_user: "pbx".to_owned(),
             max_forwards: 70,
             headers: Vec::new(),
-            body: Some(self.description()),
+            body: None,
         };
+        let shape = match self.manner {
+            Manner::Willing => Shape::Plain,
+            Manner::Moody => Shape::drawn(&mut self.entropy),
+        };
+        let invite = Invite { body: self.describe(shape), ..invite };
         let leg = self.endpoint.invite(now, invite);
+        if shape == Shape::None {
+            self.offerless.insert(leg);
+        }
         self.legs.insert(leg);
         if matches!(self.manner, Manner::Moody) && self.entropy.below(100) < 30 {
             let at = self.later(now, 4_000);
@@ -177,12 +204,10 @@ impl Peer {
             Event::Invited { leg, .. } => self.decide(now, leg),
             Event::Answered { leg, .. } => {
                 self.answered += 1;
-                let _ = self.endpoint.acknowledge(now, leg, None);
+                self.acknowledge(now, leg);
                 self.talk(now, leg);
             }
-            Event::ReinviteAnswered { leg, .. } => {
-                let _ = self.endpoint.acknowledge(now, leg, None);
-            }
+            Event::ReinviteAnswered { leg, .. } => self.acknowledge(now, leg),
             Event::Acknowledged { leg, .. } => self.talk(now, leg),
             Event::Unacknowledged { leg } => {
                 let _ = self.endpoint.bye(now, leg, Vec::new());
@@ -195,6 +220,7 @@ impl Peer {
                 let _ = self.endpoint.respond(now, id, StatusCode::OK, None, Vec::new(), None);
             }
             Event::ReinviteRefused { leg, status, .. } => {
+                self.offerless.remove(&leg);
                 if matches!(status.get(), 408 | 481) {
                     let _ = self.endpoint.bye(now, leg, Vec::new());
                 }
@@ -219,6 +245,10 @@ impl Peer {
         if matches!(self.manner, Manner::Moody) && self.entropy.below(100) < 40 {
             let at = self.later(now, 10_000);
             self.plan(at, Intent::Reinvite(leg.0));
+        }
+        if matches!(self.manner, Manner::Moody) && self.entropy.below(100) < 30 {
+            let at = self.later(now, 10_000);
+            self.plan(at, Intent::Hold(leg.0));
         }
     }
 
@@ -246,12 +276,39 @@ impl Peer {
         }
     }
 
-    fn description(&self) -> Body {
-        let ip = self.address.ip();
-        let text = format!(
-            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8 101\r\n\
-             a=rtpmap:101 telephone-event/8000\r\n"
-        );
-        Body { content_type: "application/sdp", bytes: text.into() }
+    fn reinvite(&mut self, now: Instant, leg: LegId, shape: Shape) {
+        let body = self.describe(shape);
+        if self.endpoint.reinvite(now, leg, Vec::new(), body).is_ok() && shape == Shape::None {
+            self.offerless.insert(leg);
+        }
+    }
+
+    fn acknowledge(&mut self, now: Instant, leg: LegId) {
+        let body = if self.offerless.remove(&leg) { self.answer() } else { None };
+        let _ = self.endpoint.acknowledge(now, leg, body);
+    }
+
+    fn answer(&mut self) -> Option<Body> {
+        let shape = match self.manner {
+            Manner::Willing => Shape::Plain,
+            Manner::Moody => Shape::of_answer(&mut self.entropy),
+        };
+        self.describe(shape)
+    }
+
+    fn describe(&mut self, shape: Shape) -> Option<Body> {
+        shape.write(self.address.ip(), self.target.ip(), &mut self.entropy)
+    }
+}
+
+fn settings(address: SocketAddr) -> Settings {
+    Settings {
+        t1: Duration::from_millis(500),
+        t2: Duration::from_secs(4),
+        t4: Duration::from_secs(5),
+        user_agent: "peer".to_owned(),
+        locals: vec![LocalAddress { protocol: Protocol::Udp, bind: address, advertised: address.to_string() }],
+        call_id_prefix: "peer-".to_owned(),
+        shard: 0,
     }
 }

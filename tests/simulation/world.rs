@@ -2,6 +2,7 @@
 
 use crate::network::{Datagram, Faults, Network};
 use crate::peer::{Intent, Manner, Peer};
+use crate::shape::OURS;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
@@ -19,6 +20,8 @@ use trunkline::room::{Instruction, Report};
 use trunkline::sip::endpoint::Settings;
 use trunkline::sip::{HopAddress, LocalAddress, Protocol, Source};
 
+/// The gateway's address.
+const GATEWAY: &str = "192.0.2.1";
 /// After this much virtual time everything must be over: the longest chain of deadlines is much shorter.
 const THE_END: Duration = Duration::from_secs(1_200);
 
@@ -31,26 +34,32 @@ pub struct Chaos {
     companion_fails: u64,
     /// One of the peers dies in the middle.
     deadly: bool,
+    /// One of the peers starts again in the middle and knows nothing.
+    forgetful: bool,
 }
 
 impl Chaos {
     pub fn none() -> Self {
         let faults = Faults { loss: 0, duplication: 0, most_delay: 2 };
-        Self { faults, manner: Manner::Willing, companion_fails: 0, deadly: false }
+        Self { faults, manner: Manner::Willing, companion_fails: 0, deadly: false, forgetful: false }
     }
 
     pub fn bad_network() -> Self {
         let faults = Faults { loss: 15, duplication: 10, most_delay: 250 };
-        Self { faults, manner: Manner::Moody, companion_fails: 20, deadly: false }
+        Self { faults, manner: Manner::Moody, companion_fails: 20, deadly: false, forgetful: false }
     }
 
     pub fn deadly() -> Self {
         Self { deadly: true, ..Self::bad_network() }
     }
 
+    pub fn forgetful() -> Self {
+        Self { forgetful: true, ..Self::bad_network() }
+    }
+
     pub fn failing_companion() -> Self {
         let faults = Faults { loss: 3, duplication: 2, most_delay: 50 };
-        Self { faults, manner: Manner::Moody, companion_fails: 90, deadly: false }
+        Self { faults, manner: Manner::Moody, companion_fails: 90, deadly: false, forgetful: false }
     }
 }
 
@@ -65,7 +74,7 @@ pub struct Outcome {
     pub causes: BTreeMap<String, usize>,
 }
 
-/// Counts ports and moves nothing.
+/// Moves nothing, and looks at what it is told.
 #[derive(Default)]
 struct Ports {
     open: RefCell<HashSet<u64>>,
@@ -73,10 +82,25 @@ struct Ports {
 
 impl RelaySink for Ports {
     fn command(&self, relay: RelayId, command: RelayCommand) {
-        if matches!(command, RelayCommand::Close) {
-            assert!(self.open.borrow_mut().remove(&relay.0), "a relay was closed twice");
+        assert!(self.open.borrow().contains(&relay.0), "{command:?} to a relay that is closed");
+        match command {
+            RelayCommand::Close => drop(self.open.borrow_mut().remove(&relay.0)),
+            RelayCommand::Configure { config, .. } => {
+                for remote in config.remote.into_iter().chain(config.remote_rtcp) {
+                    assert!(!remote.ip().is_unspecified() && remote.port() != 0, "audio to nowhere: {remote}");
+                    let own = first_port(relay.0);
+                    let to_us = remote.ip().to_string() == GATEWAY && (own..own + 4).contains(&remote.port());
+                    assert!(!to_us, "audio to ourselves: {remote}");
+                }
+            }
+            RelayCommand::Watch(_) | RelayCommand::Reset(_) => {}
         }
     }
+}
+
+/// The first of the four ports of a relay.
+fn first_port(relay: u64) -> u16 {
+    OURS.start + u16::try_from(relay % 10_000).unwrap() * 4
 }
 
 struct PortPlane {
@@ -87,16 +111,14 @@ struct PortPlane {
 impl Plane for PortPlane {
     fn open(&mut self, _owner: u64) -> Result<Relay, PortsExhausted> {
         self.last += 1;
+        let first = first_port(self.last);
+        let ports = [first, first + 2];
         self.ports.open.borrow_mut().insert(self.last);
-        Ok(Relay::new(RelayId(self.last), [20_000, 20_002], Arc::new(Counters::default()), self.ports.clone()))
+        Ok(Relay::new(RelayId(self.last), ports, Arc::new(Counters::default()), self.ports.clone()))
     }
 
     fn ports_in_use(&self) -> usize {
         self.ports.open.borrow().len() * 4
-    }
-
-    fn is_ours(&self, port: u16) -> bool {
-        (20_000..20_004).contains(&port)
     }
 }
 
@@ -115,6 +137,9 @@ pub struct World {
     said: u64,
     seen: HashSet<CallId>,
     arrived: HashSet<Vec<u8>>,
+    /// Calls that the companion was told of, and those that it was told the end of.
+    placed: HashSet<CallId>,
+    ended: HashSet<CallId>,
     outcome: Outcome,
 }
 
@@ -122,7 +147,7 @@ impl World {
     pub fn new(seed: u64, chaos: Chaos) -> Self {
         let mut entropy = Entropy::seeded(seed);
         let start = clock::now();
-        let gateway: SocketAddr = "192.0.2.1:5060".parse().unwrap();
+        let gateway = SocketAddr::new(GATEWAY.parse().unwrap(), 5060);
         let pbx: SocketAddr = "192.0.2.2:5060".parse().unwrap();
         let cloud: SocketAddr = "192.0.2.3:5060".parse().unwrap();
         let policy = Arc::new(Policy::new(configuration(), &std::collections::HashMap::new()).unwrap());
@@ -156,6 +181,8 @@ impl World {
             said: 0,
             seen: HashSet::new(),
             arrived: HashSet::new(),
+            placed: HashSet::new(),
+            ended: HashSet::new(),
             outcome: Outcome::default(),
             entropy,
             chaos,
@@ -172,13 +199,18 @@ impl World {
 
     pub fn run_to_the_end(&mut self) {
         let death = self.start + Duration::from_millis(20_000 + self.entropy.below(50_000));
-        let victim = self.entropy.below(2);
+        let (victim, mut forgot) = (self.entropy.below(2), false);
         while let Some(at) = self.next() {
             assert!(at < self.start + THE_END, "still busy at the end: {:?}", self.shard.census());
             self.now = self.now.max(at);
             if self.chaos.deadly && self.now >= death {
                 let peer = if victim == 0 { &mut self.pbx } else { &mut self.cloud };
                 peer.dead = true;
+            }
+            if self.chaos.forgetful && !forgot && self.now >= death {
+                forgot = true;
+                let peer = if victim == 0 { &mut self.pbx } else { &mut self.cloud };
+                peer.forget();
             }
             self.step();
         }
@@ -210,6 +242,10 @@ impl World {
             }
         }
         self.carry();
+        // A relay lives exactly as long as its call; the rest of a call is only the goodbye of its legs.
+        let active = self.shard.active();
+        assert_eq!(self.shard.ports_in_use(), active * 4, "ports without a call, or a call without ports");
+        assert!(self.shard.remaining() >= active);
     }
 
     fn arrive(&mut self, datagram: Datagram) {
@@ -248,8 +284,8 @@ impl World {
         }
         while let Some(output) = self.shard.poll_output() {
             match output {
-                Output::Report(Report::Answered(call_id)) => self.draw_companion(call_id),
-                Output::Report(Report::Placed(_) | Report::Ended(_)) | Output::Replied(..) => {}
+                Output::Report(report) => self.report(report),
+                Output::Replied(..) => {}
                 Output::Finished(record) => {
                     self.outcome.finished += 1;
                     self.outcome.duplicates += usize::from(!self.seen.insert(record.call_id.clone()));
@@ -261,6 +297,24 @@ impl World {
                     );
                     self.outcome.diverted += usize::from(fallback);
                 }
+            }
+        }
+    }
+
+    /// The companion hears of a call in order, and of its end last: after that it would start or update nothing.
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Placed(facts) => {
+                assert!(!self.ended.contains(&facts.call_id), "placed after its end");
+                self.placed.insert(facts.call_id);
+            }
+            Report::Answered(call_id) => {
+                assert!(self.placed.contains(&call_id) && !self.ended.contains(&call_id), "answered out of order");
+                self.draw_companion(call_id);
+            }
+            Report::Ended(call_id) => {
+                assert!(self.placed.contains(&call_id), "ended without being placed");
+                self.ended.insert(call_id);
             }
         }
     }
@@ -289,6 +343,7 @@ impl World {
             left.push(format!("gateway {census:?}"));
         }
         for (name, count) in [
+            ("calls that the companion still holds", self.placed.difference(&self.ended).count()),
             ("active calls", self.shard.active()),
             ("calls", self.shard.remaining()),
             ("ports", self.shard.ports_in_use()),

@@ -133,6 +133,7 @@ impl Drop for Gateway {
 
 fn configuration(scenario: &Scenario, cloud_port: u16, human_port: Option<u16>) -> String {
     let Scenario { sip, trunk, target, route, peers, .. } = scenario;
+    let headers = if scenario.headers.is_empty() { String::new() } else { format!(", {}", scenario.headers) };
     let address = human_port.map(|port| format!("address = \"sip:127.0.0.1:{port}\"")).unwrap_or_default();
     let transport = if scenario.cloud_transport == Transport::Tcp { ";transport=tcp" } else { "" };
     let (first, last) = media_ports();
@@ -162,7 +163,7 @@ peers = {peers:?}
 name = "cloud"
 kind = "sip"
 uri = "sip:bot@127.0.0.1:{cloud_port}{transport}?x-source=sipp"
-headers = {{ x-caller = "{{caller}}", x-called = "{{called}}", x-trunkline-call = "{{call_id}}" }}
+headers = {{ x-caller = "{{caller}}", x-called = "{{called}}", x-trunkline-call = "{{call_id}}"{headers} }}
 {target}
 
 [[route]]

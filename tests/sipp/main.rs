@@ -57,6 +57,23 @@ scenarios! {
     a_forked_answer_is_acknowledged_and_hung_up
     the_pbx_holds_and_resumes
     the_cloud_holds_and_resumes
+    the_pbx_holds_in_every_direction
+    a_hold_of_rfc_2543_is_a_hold
+    a_hold_by_port_0_is_a_hold
+    a_hold_by_update_is_passed_as_update
+    a_hold_by_update_becomes_a_reinvite
+    a_second_update_is_told_when_to_come_again
+    changes_that_cross_are_refused_on_both_sides
+    an_offer_of_ours_that_meets_491_comes_again
+    a_change_without_offer_brings_one
+    fax_is_refused_and_audio_stays
+    fax_is_passed_where_the_trunk_says_so
+    a_multipart_invite_is_read
+    an_unknown_body_is_refused
+    other_streams_are_refused_in_their_places
+    another_codec_and_packet_time_are_passed
+    a_refused_change_keeps_the_call
+    a_description_that_changes_nothing_is_answered_here
     a_blind_transfer_of_the_cloud_brings_the_caller_to_the_named_party
     a_transfer_that_fails_leaves_the_caller_with_the_bot
     a_transfer_goes_on_when_the_one_who_asked_for_it_leaves
@@ -78,6 +95,15 @@ scenarios! {
     options_are_answered
     a_merged_request_is_refused_and_the_call_goes_on
     a_stray_bye_and_a_stray_cancel_are_told_so
+    a_withheld_caller_is_nobody_for_the_cloud
+    a_policy_reveals_a_withheld_caller
+    a_diverted_call_names_whom_the_caller_dialled
+    the_history_of_a_call_names_whom_the_caller_dialled
+    user_to_user_and_identifiers_reach_the_cloud
+    an_extension_is_called_by_its_number
+    allowed_headers_pass_and_no_others
+    headers_beyond_the_limit_give_way_in_order
+    an_identity_with_unescaped_quotes_counts
     a_pbx_that_proves_itself_comes_in_by_its_user
     challenges_are_offered_by_their_strength
     a_wrong_password_is_refused

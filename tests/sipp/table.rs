@@ -35,6 +35,9 @@ pub struct Scenario {
     /// More lines for the `[[trunk]]`.
     #[serde(default)]
     pub trunk: String,
+    /// More entries for `headers` of the `[[target]]`.
+    #[serde(default)]
+    pub headers: String,
     /// More lines for the `[[target]]`.
     #[serde(default)]
     pub target: String,

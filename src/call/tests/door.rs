@@ -17,7 +17,7 @@ fn gateway() -> Hop {
 
 /// A trunk that is known by its user alone, and may register.
 fn bench(trunk: &str) -> Bench {
-    let text = configuration_text("", "").replace("peers = [\"192.0.2.2\"]", trunk);
+    let text = configuration_text("", "", "").replace("peers = [\"192.0.2.2\"]", trunk);
     Bench::with_configuration(config::parse(&text).unwrap())
 }
 
@@ -161,7 +161,7 @@ fn in_the_call_a_request_from_elsewhere_has_to_be_proven_again() {
 #[test]
 fn a_registered_pbx_is_known_by_its_address_and_gets_the_calls_to_its_trunk() {
     let route = "fallback = { trunk = \"pbx\", number = \"7000\" }";
-    let text = configuration_text("", route)
+    let text = configuration_text("", "", route)
         .replace("peers = [\"192.0.2.2\"]", &format!("{AUTH}\nregister = true"))
         .replace(&format!("address = \"sip:{PBX}\""), "");
     let mut bench = Bench::with_configuration(config::parse(&text).unwrap());
@@ -200,7 +200,7 @@ fn a_registration_needs_a_trunk_that_may() {
 #[test]
 fn the_password_of_one_target_is_not_for_the_next() {
     let auth = "auth = { username = \"gw\", password = \"of-daily\" }";
-    let text = configuration_text(auth, "retry_on = [503, 403]");
+    let text = configuration_text("", auth, "retry_on = [503, 403]");
     let mut bench = Bench::with_configuration(config::parse(&text).unwrap());
     bench.call(Some(audio("sendrecv", "0 8")));
     let challenge = |nonce: &str| {

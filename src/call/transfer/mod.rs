@@ -12,7 +12,7 @@ use super::events::Notice;
 use super::leg::{Leg, Phase};
 use super::negotiation::{self, Kind};
 use super::setup::silence;
-use super::state::{Attempt, Call, Exchange, ExchangeStage, Hold};
+use super::state::{Attempt, Call, Hold};
 use super::teardown::EndedBy;
 use crate::config::target::Transfer;
 use crate::error::{Cause, Termination};
@@ -98,7 +98,7 @@ impl Call {
             Ok(outcome) => outcome,
             Err((status, why)) => {
                 let reason = format!("SIP;cause={};text=\"{}\"", status.get(), why.replace(['"', '\\'], "'"));
-                self.respond_with(desk, now, side, id, status, vec![(Cow::Borrowed("Reason"), reason)]);
+                self.respond_to(desk, now, side, id, status, vec![(Cow::Borrowed("Reason"), reason)], None);
                 format!("refused with {}: {why}", status.get())
             }
         };
@@ -142,7 +142,7 @@ impl Call {
         if let Some(asked) = self.referrals.asked.get_mut(side.index()) {
             *asked = true;
         }
-        self.respond_with(desk, now, side, id, StatusCode::ACCEPTED, referrer.headers());
+        self.respond_to(desk, now, side, id, StatusCode::ACCEPTED, referrer.headers(), None);
         let headers = context_of(&self.id.to_string(), &to, request);
         let outcome = format!("calling {}", destination.name);
         self.call_instead(desk, now, side, (destination, formats, headers), Some(referrer));
@@ -168,17 +168,18 @@ impl Call {
         leg.signalling = to.address();
         let body = self.in_place(side, &mut leg, |call| call.describe(desk, side, Direction::SendRecv, Kind::Offer));
         // Whom the new party will talk to: the caller, or for a caller's replacement whoever was called.
-        let talks_to = match (side, self.numbers.caller.as_str()) {
-            (Side::B, identity::ANONYMOUS) => identity::ANONYMOUS.to_owned(),
-            (Side::B, _) => self.numbers.caller_key.clone(),
-            (Side::A, _) => self.numbers.called_key.clone(),
+        let wish = &self.numbers.wish;
+        let talks_to = match side {
+            Side::B if wish.number => identity::ANONYMOUS,
+            Side::B => self.numbers.caller_key(),
+            Side::A => self.numbers.called_key(),
         };
-        let name = self.numbers.caller_name.as_deref().filter(|_| side == Side::B);
+        let name = self.numbers.caller_name.as_deref().filter(|_| side == Side::B && !wish.name);
         let invite = Invite {
             to: format!("<{}>", to.request_uri),
             request_uri: to.request_uri.clone(),
             hop: to.hop.clone(),
-            from: self.sender_for(desk, &talks_to, name),
+            from: self.sender_for(desk, talks_to, name),
             contact_user: "trunkline".to_owned(),
             max_forwards: self.request.max_forwards().unwrap_or(70).saturating_sub(1),
             headers,
@@ -262,6 +263,7 @@ impl Call {
         pending.leg.phase = Phase::Up;
         let described = message.map_or(Ok(None), |answer| negotiation::description(answer, Cause::TargetBadAnswer));
         let usable = described.ok().flatten().filter(|answer| answer.usable_audio().is_ok()).and_then(|answer| {
+            self.refuse_loop(desk, &answer, Cause::TargetBadAnswer).ok()?;
             let settled = negotiation::settle(&pending.leg.offered, &answer)?;
             Some((answer, settled))
         });
@@ -325,10 +327,8 @@ impl Call {
         let other = side.other();
         let held =
             self.leg(other).is_some_and(|leg| matches!(leg.direction(), Direction::RecvOnly | Direction::Inactive));
-        let Some(formats) = self.leg(other).filter(|_| held).map(|leg| leg.formats.clone()) else { return };
-        if let Some(proposed) = self.propose(desk, now, other, (formats, Direction::SendRecv)) {
-            let stage = ExchangeStage::Restoring;
-            self.exchange = Some(Exchange { initiator: side, offered: None, proposed, stage });
+        if held {
+            self.align(desk, now, other);
         }
     }
 

@@ -69,7 +69,7 @@ impl Call {
             self.referrals.passed = None;
         }
         let headers = answer.response.as_ref().map(|response| copied(response, "Refer-Sub")).unwrap_or_default();
-        self.respond_with(desk, now, from, id, status, headers);
+        self.respond_to(desk, now, from, id, status, headers, None);
     }
 
     /// A NOTIFY: handed back if it is about a REFER that was handed on. Nobody here subscribes to anything else.

@@ -6,7 +6,7 @@ use crate::call::desk::Desk;
 use crate::call::leg::{Leg, Phase};
 use crate::call::negotiation::{self, Kind};
 use crate::call::setup::Arrival;
-use crate::call::state::{Call, Exchange, ExchangeStage};
+use crate::call::state::{Asked, Call, Exchange, ExchangeStage, Proposal};
 use crate::error::Cause;
 use crate::media::Side;
 use crate::record::{Lane, Step};
@@ -58,6 +58,7 @@ impl Call {
         leg.theirs.clone_from(&formats);
         leg.formats = formats;
         leg.remote.clone_from(&offer);
+        leg.learn(&arrival.request);
         let body = self.in_place(side, &mut leg, |call| match &offer {
             Some(offer) => {
                 let asked = offer.audio().map_or(Direction::SendRecv, |audio| audio.direction);
@@ -75,12 +76,19 @@ impl Call {
         self.end_transfers(desk, now, "SIP;cause=487;text=\"replaced\"");
         let Some(old) = self.put(desk, now, side, leg) else { return Ok(()) };
         self.let_go(desk, now, old, lane, "Q.850;cause=16;text=\"replaced\"");
-        self.adjust(desk, now, side);
         if offer.is_none() {
             // The answer comes with the ACK, as it does for a re-INVITE without offer.
-            let stage = ExchangeStage::Answered;
-            self.exchange = Some(Exchange { initiator: side, offered: None, proposed: Vec::new(), stage });
+            let formats = self.leg(side).map(|leg| leg.formats.clone()).unwrap_or_default();
+            self.exchange = Some(Exchange {
+                initiator: side,
+                asked: Asked::Reinvite,
+                offered: None,
+                proposal: Proposal::Audio { formats, direction: Direction::SendRecv, ptime: None, maxptime: None },
+                sent: None,
+                stage: ExchangeStage::Answered,
+            });
         }
+        self.adjust(desk, now, side);
         Ok(())
     }
 

@@ -3,11 +3,16 @@
 use super::{Check, is_token};
 use crate::config::document::Place;
 use crate::config::target::{Target, TargetKind};
-use crate::config::trunk::{CallerSource, Profile, Translate, Trunk};
+use crate::config::trunk::{CalledSource, CallerSource, Profile, Translate, Trunk};
 use crate::config::value::Peer;
+use crate::identity::headers::never;
 use crate::identity::template::Template;
 use crate::route::address::TargetAddress;
+use crate::sip::HeaderName;
 use crate::trunk::address::TrunkAddress;
+
+/// The least that `header_limit` may be: the three headers that Daily's webhook is matched by.
+const SMALLEST_LIMIT: u32 = 128;
 
 /// Header fields that the gateway writes itself; a second one would contradict it.
 const OWN_HEADERS: [&str; 24] = [
@@ -103,7 +108,19 @@ impl<'c> Check<'c> {
         if trunk.called.is_empty() {
             let remedy = "name at least \"request-uri\", or remove the key for the usual order";
             self.wrong(&place.key("called"), "`called` is empty", remedy);
+        } else if !trunk.trust && !trunk.called.iter().any(|s| matches!(s, CalledSource::RequestUri | CalledSource::To))
+        {
+            let message = format!("trunk `{name}` is not trusted, so that none of its `called` sources is believed");
+            self.doubtful(&place.key("called"), message, "add \"request-uri\" to `called`, or set `trust = true`");
         }
+        for (extension, number) in &trunk.extensions {
+            if number.trim().is_empty() || extension.trim().is_empty() {
+                let remedy = "write { 7100 = \"+12025550110\" }: what is dialled, and the number it stands for";
+                let place = place.key("extensions").key(extension);
+                self.wrong(&place, format!("`extensions` of trunk `{name}` has an empty entry"), remedy);
+            }
+        }
+        self.passed(&place.key("pass_headers"), &trunk.pass_headers);
         for (position, rule) in trunk.translate.iter().enumerate() {
             self.translate(&place.key("translate").index(position), rule);
         }
@@ -206,8 +223,32 @@ impl<'c> Check<'c> {
                 self.wrong(&place, format!("template of `{header}`: {problem}"), problem.remedy());
             }
         }
+        self.passed(&place.key("pass_headers"), &target.pass_headers);
+        if target.header_limit.is_some_and(|limit| limit < SMALLEST_LIMIT) {
+            let message =
+                format!("`header_limit` of target `{name}` has no room for caller, called number and call id");
+            self.wrong(&place.key("header_limit"), message, format!("write at least {SMALLEST_LIMIT}, or remove it"));
+        }
         self.codecs(&place.key("codecs"), target.codecs.as_deref());
         self.limits(place, target.max_calls, target.max_rate);
+    }
+
+    /// Names of the PBX's headers that may go on.
+    fn passed(&mut self, place: &Place<'_>, names: &[String]) {
+        for (position, name) in names.iter().enumerate() {
+            let place = place.index(position);
+            let start = name.strip_suffix('*').unwrap_or(name);
+            if name == "*" {
+                let message = "`pass_headers` lets every header of the PBX out that is not of hop or dialog";
+                self.doubtful(&place, message, "name those that the target needs, for example \"X-Genesys-*\"");
+            } else if !is_token(start) || start.contains('*') {
+                let remedy = "write a header name, with * at its end for all that start so";
+                self.wrong(&place, format!("`{name}` is no header name"), remedy);
+            } else if name == start && never(HeaderName::parse(name.as_bytes()).spelt(name)) {
+                let remedy = "remove it; `{header:Name}` in `headers` copies its value under another name";
+                self.wrong(&place, format!("header `{name}` belongs to one hop or dialog and cannot pass"), remedy);
+            }
+        }
     }
 
     fn header_name(&mut self, place: &Place<'_>, name: &str) {

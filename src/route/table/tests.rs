@@ -109,11 +109,11 @@ fn a_route_carries_what_its_calls_need() {
 fn daily_gets_its_headers_and_codecs_unless_told_otherwise() {
     let table = routes();
     let daily = table.target("b").unwrap();
-    let names: Vec<&str> = daily.headers.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = daily.recipe.templates.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["x-caller", "x-called", "x-trunkline-call"]);
     assert_eq!(daily.codecs.as_deref().unwrap(), ["PCMU", "PCMA", "G722", "opus"]);
     let sip = table.target("a").unwrap();
-    assert!(sip.headers.is_empty() && sip.codecs.is_none());
+    assert!(sip.recipe.templates.is_empty() && sip.codecs.is_none());
 }
 
 #[test]

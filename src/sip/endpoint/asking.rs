@@ -124,6 +124,14 @@ impl Endpoint {
             (client::Report::Transport, _) => StatusCode::SERVICE_UNAVAILABLE,
             (client::Report::Timeout | client::Report::Final, _) => StatusCode::REQUEST_TIMEOUT,
         };
+        // RFC 3311 §5.1: the 2xx to our UPDATE moves the target.
+        if let (Some(leg), Some(answer)) = (leg, &response)
+            && status.is_success()
+            && answer.method() == Method::Update
+            && let Some(dialog) = self.legs.get_mut(leg.0).and_then(|leg| leg.dialog.as_mut())
+        {
+            dialog.refresh(answer);
+        }
         self.events.push_back(Event::Replied { sent: SentId(id), leg, status, response });
     }
 }

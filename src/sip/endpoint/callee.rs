@@ -1,7 +1,7 @@
 //! The commands of the called side: provisional, answer, reject, and the response to other requests (RFC 3261 §13.3).
 //! Apart from the calling side, which they mirror.
 
-use super::super::StatusCode;
+use super::super::{Method, StatusCode};
 use super::compose::Reply;
 use super::leg::{Bye, Unacknowledged};
 use super::table::ServerMachine;
@@ -112,8 +112,23 @@ impl Endpoint {
             }
             _ => false,
         };
+        if open && status.is_success() {
+            self.refresh_by(request.0);
+        }
         let reply = Reply { status, reason, headers: &headers, body: body.as_ref() };
         if open && self.reply(now, request.0, &reply) { Ok(()) } else { Err(CommandError::WrongState) }
+    }
+
+    /// RFC 3311 §5.2: an UPDATE that is taken moves the target.
+    fn refresh_by(&mut self, server: u64) {
+        let Some(entry) = self.servers.get(server) else { return };
+        let Some(request) = entry.request.as_deref().filter(|request| request.method() == Method::Update) else {
+            return;
+        };
+        let dialog = entry.leg.and_then(|leg| self.legs.get_mut(leg.0)).and_then(|leg| leg.dialog.as_mut());
+        if let Some(dialog) = dialog {
+            dialog.refresh(request);
+        }
     }
 
     fn pending(&self, leg: LegId) -> Result<u64, CommandError> {

@@ -59,7 +59,7 @@ impl Outline<'_> {
         if let Some(contact) = self.contact {
             writer.header("Contact", contact);
         }
-        if self.method == Method::Invite {
+        if matches!(self.method, Method::Invite | Method::Update) {
             writer.header("Allow", ALLOW).header("Supported", SUPPORTED);
         }
         writer.header("User-Agent", &settings.user_agent);
@@ -114,18 +114,21 @@ impl<'a> Reply<'a> {
             // RFC 3261 §8.2.6.1.
             writer.copy(request, HeaderName::Timestamp);
         }
-        if let Some(contact) = contact.filter(|_| forms_dialog) {
+        // RFC 3311 §5.2: a 2xx to UPDATE may move the target as one to INVITE does.
+        let refreshes = method == Method::Update && self.status.is_success();
+        if let Some(contact) = contact.filter(|_| forms_dialog || refreshes) {
             writer.header("Contact", contact);
         }
         let is_options = method == Method::Options;
-        if self.status.get() == 405 || self.status.is_success() && (is_invite || is_options) {
+        if self.status.get() == 405 || self.status.is_success() && (is_invite || is_options || method == Method::Update)
+        {
             writer.header("Allow", ALLOW);
         }
         if self.status.is_success() && (is_invite || is_options) {
             writer.header("Supported", SUPPORTED);
         }
         if is_options && self.status.is_success() {
-            writer.header("Accept", "application/sdp");
+            writer.header("Accept", "application/sdp, multipart/mixed");
         }
         writer.header("Server", &settings.user_agent);
         add(&mut writer, self.headers, self.body);

@@ -4,7 +4,7 @@
 use super::super::Method;
 
 /// The methods that are understood (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY, REGISTER";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REFER, NOTIFY, REGISTER";
 
 /// The extensions that are understood, as `Supported` lists them (RFC 3261 §20.37): RFC 3891 and RFC 4488.
 pub const SUPPORTED: &str = "replaces, norefersub";
@@ -21,7 +21,10 @@ pub(super) const fn begins(method: &Method) -> bool {
 
 /// Does a request of this method belong into a dialog? Outside of one it gets 481.
 pub(super) const fn continues(method: &Method) -> bool {
-    matches!(method, Method::Invite | Method::Bye | Method::Options | Method::Info | Method::Refer | Method::Notify)
+    matches!(
+        method,
+        Method::Invite | Method::Bye | Method::Options | Method::Info | Method::Update | Method::Refer | Method::Notify
+    )
 }
 
 /// Is a request of ours of this method to carry our Contact, because it may move the target (RFC 3261 §12.2), or

@@ -150,6 +150,11 @@ impl HeaderName {
         }
         HeaderName::Other
     }
+
+    /// The canonical spelling; of a name that is not known here, the one it had.
+    pub fn spelt(self, spelling: &str) -> &str {
+        if self == HeaderName::Other { spelling } else { self.as_str() }
+    }
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ fn options_outside_a_dialog_is_the_layer_aboves_to_answer_also_with_no_hops_left
     assert_eq!(sent.iter().map(summary).collect::<Vec<_>>(), ["200 OPTIONS", "200 OPTIONS"]);
     assert_eq!(
         (text(&sent[0], HeaderName::Allow).as_str(), text(&sent[0], HeaderName::Accept).as_str()),
-        (ALLOW, "application/sdp")
+        (ALLOW, "application/sdp, multipart/mixed")
     );
     bench.finish();
 }
