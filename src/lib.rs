@@ -3,7 +3,7 @@
 //!
 //! The crate is one binary; the library exists so that tests and benches can reach the parts. Knowledge flows one
 //! way (`tests/architecture.rs` holds it): `clock`, `error` and `record` know nothing; `sip`, `sdp` and `media` are
-//! sans-IO and know nothing above them; `trunk`, `identity`, `route` decide; `call` joins the legs; `room` is the
+//! sans-IO and know nothing above them; `guard` keeps strangers out; `trunk`, `identity`, `route` decide; `call` joins the legs; `room` is the
 //! companion and never sees SIP; `transport` and `http` touch sockets; `gateway` assembles; `cli` is the edge.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -15,6 +15,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod gateway;
+pub mod guard;
 pub mod http;
 pub mod identity;
 pub mod media;

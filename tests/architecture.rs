@@ -46,6 +46,11 @@ const RULES: &[Rule] = &[
         why: "decisions are made from a message and the configuration alone, or `explain` could not repeat them",
     },
     Rule {
+        of: &["guard"],
+        never: Never::PartsBut(&["clock", "error", "record", "config"]),
+        why: "it is asked before anything is parsed: bytes and addresses are all it may know",
+    },
+    Rule {
         of: &["call"],
         never: Never::Parts(&["transport", "http", "gateway", "sim", "store"]),
         why: "calls are values in their shard: sockets and servers come to them as events",
@@ -86,7 +91,7 @@ const RULES: &[Rule] = &[
         why: "the command line is the edge: it knows all, nobody knows it",
     },
     Rule {
-        of: &["sip", "sdp", "media", "call", "trunk", "identity", "route", "room"],
+        of: &["sip", "sdp", "media", "call", "guard", "trunk", "identity", "route", "room"],
         never: Never::Package("tokio", &["room/driver", "room/daily/rest"]),
         why: "state machines take `now` and return effects; a runtime inside would end their tests under a virtual clock",
     },
@@ -98,6 +103,7 @@ const EVERYBODY: &[&str] = &[
     "config",
     "error",
     "gateway",
+    "guard",
     "http",
     "identity",
     "media",

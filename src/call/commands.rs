@@ -124,6 +124,7 @@ impl Call {
             return;
         }
         self.a.phase = Phase::AwaitingAck;
+        self.pending = None;
         self.state = State::Answering;
         self.watch_media();
         let elapsed = self.journal.elapsed_ms(now);

@@ -111,6 +111,7 @@ impl Call {
             outcome: format!("calling {} at trunk {}", to.number, to.trunk),
         });
         self.journal.record_mut().state = CallState::Diverting;
+        self.journal.record_mut().fallback = Some(to.trunk.clone());
         self.attempt = Attempt::Fallback { after: failure };
         if self.state != State::Calling {
             self.state = State::Diverting;

@@ -1,112 +1,96 @@
-//! Who comes in: the trunk of a request by its address, by its registration, or by the user that it proves to be. Apart
-//! from the setup of calls, because a REGISTER comes through the same door.
+//! The door: whether a stranger's request is looked at, and what OPTIONS is told of the room inside. Apart from the
+//! calls, because both are asked where there is no call, and must say the same as a call would find.
 
 use super::Policy;
 use super::desk::Desk;
+use super::refusal::{RETRY_AFTER_DRAINING, RETRY_AFTER_FULL};
 use crate::error::{Cause, Termination};
-use crate::observe::metrics::NONE;
-use crate::record::Step;
-use crate::sip::auth::server::Asked;
-use crate::sip::auth::{Hash, Login, Refusal};
+use crate::guard::Refusal;
+use crate::route::Target;
 use crate::sip::endpoint::Headers;
-use crate::sip::{Message, Source, StatusCode};
-use crate::trunk::Trunk;
+use crate::sip::{Message, Method, Source, StatusCode};
+use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A request that wants to come in.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Visitor<'a> {
-    pub request: &'a Message,
-    pub source: &'a Source,
-}
-
-/// Why it does not come in, yet or at all.
-#[derive(Debug)]
-pub(super) enum Turned {
-    /// It is to come again with credentials; nothing ended by that.
-    Challenged(StatusCode, Headers),
-    /// It is refused, with these header fields besides the reason.
-    Refused(Termination, Headers),
-}
-
-/// Who might it be?
-struct Candidates<'p> {
-    /// The trunk that its address stands for; empty if only the user can tell.
-    scope: &'p str,
-    trunks: Vec<(&'p Arc<Trunk>, &'p Arc<Login>)>,
-}
-
-impl From<Termination> for Turned {
-    fn from(termination: Termination) -> Self {
-        Self::Refused(termination, Headers::new())
+/// Does this message go on to the endpoint? A peer's always; a stranger's if it belongs to something that is here, or if
+/// strangers are answered.
+pub(super) fn opens(desk: &Desk, policy: &Policy, now: Instant, source: &Source, message: &Message) -> bool {
+    let from = source.peer.ip();
+    // An ACK is never answered, so that it tells nobody anything.
+    if !policy.guard.is_stranger(from) || message.method() == Method::Ack || desk.endpoint.expects(message) {
+        return true;
     }
-}
-
-/// The trunk that a request belongs to.
-pub(super) fn enter(
-    desk: &mut Desk,
-    policy: &Policy,
-    now: Instant,
-    visitor: Visitor<'_>,
-    steps: &mut Vec<Step>,
-) -> Result<Arc<Trunk>, Turned> {
-    let source = visitor.source.peer.ip().to_canonical();
-    if let Some(trunk) = policy.trunks.matching(source, steps) {
-        let Some(login) = &trunk.login else { return Ok(trunk) };
-        let candidates = Candidates { scope: &trunk.config.name, trunks: vec![(&trunk, login)] };
-        return prove(desk, now, visitor, &candidates, steps);
+    // Whom only the user would name is asked for it first.
+    let may_prove = matches!(message.method(), Method::Invite | Method::Register);
+    if may_prove && policy.trunks.by_user().next().is_some() {
+        return true;
     }
-    if let Some(target) = policy.standings.target_at(source) {
-        return Err(Termination::with_detail(Cause::CallFromTarget, format!("target {target}")).into());
-    }
-    let registered = policy.registrar.trunk_at(now, source).and_then(|name| policy.trunks.by_name(&name));
-    if let Some(trunk) = &registered
-        && let Some(login) = &trunk.login
-    {
-        let verdict = format!("{source} is where trunk `{}` registered from", trunk.config.name);
-        steps.push(Step::Admission { gate: "register".to_owned(), verdict });
-        // The nonces of its REGISTER are from before it was known: the scope stays the same.
-        return prove(desk, now, visitor, &Candidates { scope: "", trunks: vec![(trunk, login)] }, steps);
-    }
-    let trunks: Vec<_> = policy.trunks.by_user().collect();
-    if trunks.is_empty() {
-        return Err(Termination::with_detail(Cause::UnknownSource, source.to_string()).into());
-    }
-    prove(desk, now, visitor, &Candidates { scope: "", trunks }, steps)
-}
-
-fn prove(
-    desk: &mut Desk,
-    now: Instant,
-    visitor: Visitor<'_>,
-    candidates: &Candidates<'_>,
-    steps: &mut Vec<Step>,
-) -> Result<Arc<Trunk>, Turned> {
-    let Some(guard) = desk.endpoint.guard() else { return Err(Termination::new(Cause::Internal).into()) };
-    let asked = Asked { scope: candidates.scope, source: visitor.source.peer.ip(), request: visitor.request };
-    let logins: Vec<&Login> = candidates.trunks.iter().map(|(_, login)| login.as_ref()).collect();
-    let checked = guard.check(now, &asked, &logins);
-    let proven = checked.map(|position| candidates.trunks.get(position));
-    let why = match proven {
-        Ok(Some((trunk, login))) => {
-            desk.metrics.auth_attempt(&trunk.config.name, "accepted");
-            let verdict = format!("proved to be user `{}` of trunk `{}`", login.username, trunk.config.name);
-            steps.push(Step::Admission { gate: "auth".to_owned(), verdict });
-            return Ok(Arc::clone(trunk));
+    match policy.guard.new_request(now, from, message.call_id()) {
+        Ok(()) => true,
+        Err(refusal) => {
+            turned_away(desk, refusal);
+            false
         }
-        Ok(None) => Refusal::Wrong,
-        Err(why) => why,
+    }
+}
+
+fn turned_away(desk: &Desk, refusal: Refusal) {
+    desk.metrics.admission_refused(refusal.code());
+}
+
+/// The answer to OPTIONS outside of a dialog (RFC 3261 §11.2: the same as an INVITE would get).
+pub(super) fn ping(desk: &Desk, policy: &Policy, now: Instant, source: IpAddr) -> (StatusCode, Headers) {
+    match obstacle(desk, policy, now, source.to_canonical()) {
+        None => (StatusCode::OK, Headers::new()),
+        Some(end) => {
+            let status = StatusCode::new(end.sip_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+            let mut headers: Headers = vec![(Cow::Borrowed("Reason"), end.reason_header())];
+            if let Some(seconds) = retry_after(end.cause) {
+                headers.push((Cow::Borrowed("Retry-After"), seconds.to_string()));
+            }
+            (status, headers)
+        }
+    }
+}
+
+/// Why a call from there would be refused now.
+fn obstacle(desk: &Desk, policy: &Policy, now: Instant, source: IpAddr) -> Option<Termination> {
+    let registered = || policy.trunks.by_name(&policy.registrar.trunk_at(now, source)?);
+    let Some(trunk) = policy.trunks.matching(source, &mut vec![]).or_else(registered) else {
+        desk.metrics.admission_refused(Cause::UnknownSource.entry().code);
+        return Some(Termination::with_detail(Cause::UnknownSource, source.to_string()));
     };
-    let hashes: Vec<Hash> = logins.iter().flat_map(|login| login.hashes.iter().copied()).collect();
-    let (status, headers) = guard.turn_away(now, &asked, &hashes, why);
-    let label = if candidates.scope.is_empty() { NONE } else { candidates.scope };
-    desk.metrics.auth_attempt(label, why.as_str());
-    let cause = match why {
-        Refusal::Missing | Refusal::Stale | Refusal::Replayed => return Err(Turned::Challenged(status, headers)),
-        Refusal::Malformed | Refusal::Wrong => Cause::WrongCredentials,
-        Refusal::Limited { .. } => Cause::WrongTooOften,
-    };
-    steps.push(Step::Admission { gate: "auth".to_owned(), verdict: cause.entry().text.to_owned() });
-    Err(Turned::Refused(Termination::new(cause), headers))
+    if desk.settings.draining {
+        return Some(Termination::new(Cause::Draining));
+    }
+    if trunk.admission.is_full() {
+        return Some(Termination::new(Cause::TrunkFull));
+    }
+    if !desk.plane.has_room() {
+        return Some(Termination::new(Cause::NoMediaPort));
+    }
+    targets(policy.routes.reachable(&trunk.config.name)).map(Termination::new)
+}
+
+/// Why none of these targets would take a call; a trunk without any is for calls towards it, and lacks nothing.
+pub(crate) fn targets<'t>(targets: impl Iterator<Item = &'t Arc<Target>>) -> Option<Cause> {
+    let mut cause = None;
+    for target in targets {
+        cause = match (target.health.is_down(), target.admission.is_full()) {
+            (true, _) => cause.or(Some(Cause::TargetsDown)),
+            (false, true) => Some(Cause::TargetFull),
+            (false, false) => return None,
+        };
+    }
+    cause
+}
+
+fn retry_after(cause: Cause) -> Option<u32> {
+    match cause {
+        Cause::Draining | Cause::TargetsDown => Some(RETRY_AFTER_DRAINING),
+        cause if cause.entry().status == 503 => Some(RETRY_AFTER_FULL),
+        _ => None,
+    }
 }

@@ -67,6 +67,9 @@ impl Call {
             return;
         };
         self.note(now, side, notice);
+        if side == Side::B {
+            self.note_reach(desk, now, notice);
+        }
         self.advance(side, notice);
         self.follow(desk, now, side, notice);
     }
@@ -140,6 +143,7 @@ impl Call {
         match timer {
             CallTimer::Ring => {
                 self.ring_timer = None;
+                self.note_no_answer(desk, now);
                 let termination = Termination::new(Cause::NoAnswer);
                 self.abandon_b(desk, now, &termination);
                 self.next_target(desk, now, termination);

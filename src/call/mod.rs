@@ -7,6 +7,7 @@ mod commands;
 pub mod desk;
 mod divert;
 mod door;
+mod entry;
 mod events;
 mod exchange;
 mod inside;
@@ -14,6 +15,7 @@ pub mod journal;
 pub mod leg;
 mod negotiation;
 pub mod policy;
+mod reach;
 mod redirect;
 mod refusal;
 mod registering;
@@ -25,7 +27,9 @@ mod transfer;
 mod update;
 
 pub use desk::{Answer, Output, ShardSettings};
+pub(crate) use door::targets as obstacle_of_targets;
 pub use policy::Policy;
+pub(crate) use reach::retry_after;
 pub use shard::{Page, Shard};
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! makes a new one; calls keep the one they started with.
 
 use crate::config::Config;
+use crate::guard::Guard;
 use crate::{route, trunk};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,6 +21,8 @@ pub struct Policy {
     pub registrar: Arc<trunk::Registrar>,
     /// How our registrations at targets stand; taken along too.
     pub standings: Arc<route::Standings>,
+    /// What strangers may do.
+    pub guard: Guard,
     /// Header names (lower case) of the PBX's INVITE that room plans match on.
     pub room_headers: Vec<String>,
 }
@@ -34,6 +37,7 @@ impl Policy {
     pub fn new(config: Config, resolved: &HashMap<String, Vec<IpAddr>>) -> Result<Self, route::TargetError> {
         let trunks = trunk::Table::new(&config, resolved);
         let routes = route::Table::new(&config)?;
+        let guard = Guard::new(&config.guard, &trunks.peers());
         let mut room_headers: Vec<String> = config
             .rooms
             .iter()
@@ -43,6 +47,6 @@ impl Policy {
         room_headers.sort();
         room_headers.dedup();
         let (registrar, standings) = Default::default();
-        Ok(Self { config, trunks, routes, registrar, standings, room_headers })
+        Ok(Self { config, trunks, routes, registrar, standings, guard, room_headers })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Policy;
 use super::desk::Desk;
-use super::door::{self, Turned, Visitor};
+use super::entry::{self, Turned, Visitor};
 use super::refusal;
 use crate::error::{Cause, Termination};
 use crate::sip::endpoint::{Headers, RequestId};
@@ -48,7 +48,7 @@ fn admitted(desk: &mut Desk, policy: &Policy, now: Instant, visitor: Visitor<'_>
     if desk.settings.draining {
         return Err(Termination::new(Cause::Draining).into());
     }
-    let trunk = door::enter(desk, policy, now, visitor, &mut Vec::new())?;
+    let trunk = entry::enter(desk, policy, now, visitor, &mut Vec::new())?;
     if !trunk.config.register {
         return Err(Termination::with_detail(Cause::NoRegistrar, format!("trunk {}", trunk.config.name)).into());
     }

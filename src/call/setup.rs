@@ -3,7 +3,7 @@
 
 use super::bridge::State;
 use super::desk::{CallTimer, Desk, Output};
-use super::door::{self, Turned, Visitor};
+use super::entry::{self, Turned, Visitor};
 use super::journal::Journal;
 use super::leg::{Leg, Phase};
 use super::negotiation::{self, Kind};
@@ -13,9 +13,11 @@ use super::transfer::Referrals;
 use super::{Policy, teardown};
 use crate::config::target::TargetKind;
 use crate::error::{Cause, Termination};
+use crate::guard::Pending;
 use crate::identity::shown::{Shown, Viewer};
 use crate::identity::{self, template};
 use crate::media::Side;
+use crate::observe::metrics::Reach;
 use crate::record::{CallFacts, CallId, Lane, Step};
 use crate::route::{Query, Route, Target};
 use crate::sip::auth::Credentials;
@@ -23,6 +25,7 @@ use crate::sip::endpoint::{Headers, Invite, LegId};
 use crate::sip::timer::TimerKey;
 use crate::sip::uri::escape_user;
 use crate::sip::{Hop, Message, Source};
+use crate::trunk::health::{Sign, Witness};
 use crate::trunk::{Trunk, admission};
 use crate::{room, sdp};
 use std::borrow::Cow;
@@ -43,6 +46,7 @@ pub(super) struct Arrival {
 struct Decided {
     trunk: Arc<Trunk>,
     slot: admission::Slot,
+    pending: Pending,
     numbers: identity::Numbers,
     route: Arc<Route>,
     offer: Option<sdp::Description>,
@@ -77,8 +81,11 @@ fn decide(
     journal: &mut Journal,
 ) -> Result<Decided, Turned> {
     let visitor = Visitor { request: &arrival.request, source: &arrival.source };
-    let trunk = door::enter(desk, policy, now, visitor, journal.steps())?;
+    let trunk = entry::enter(desk, policy, now, visitor, journal.steps())?;
     journal.record_mut().trunk = Some(trunk.config.name.clone());
+    if trunk.health.note(now, Witness::Caller, Sign::Alive).is_some() {
+        desk.metrics.trunk_reach(&trunk.config.name, Reach::Up);
+    }
     if desk.settings.draining {
         return Err(Termination::new(Cause::Draining).into());
     }
@@ -92,6 +99,10 @@ fn decide(
         };
         refused_admission(journal, cause)
     })?;
+    let pending = policy
+        .guard
+        .pending(arrival.source.peer.ip().to_canonical())
+        .map_err(|_| refused_admission(journal, Cause::HalfOpen))?;
     let numbers = identity::decide(&arrival.request, &trunk, &policy.config.numbers, journal.steps())?;
     let viewer = Viewer { target: "", trunk: trunk.config.privacy, own: None };
     journal.record_mut().caller = Some(numbers.shown(viewer, &mut Vec::new()).caller);
@@ -112,7 +123,7 @@ fn decide(
         negotiation::audio_formats(offer)?;
         negotiation::in_reach(policy, desk.settings.media_address, offer)?;
     }
-    Ok(Decided { trunk, slot, numbers, route, offer })
+    Ok(Decided { trunk, slot, pending, numbers, route, offer })
 }
 
 fn refused_admission(journal: &mut Journal, cause: Cause) -> Termination {
@@ -184,6 +195,7 @@ fn place(
         referrals: Referrals::default(),
         redirection: Redirection::default(),
         journal,
+        pending: Some(decided.pending),
         trunk_slot: Some(decided.slot),
         target_slot: None,
     };
@@ -196,6 +208,7 @@ fn place(
 impl Call {
     /// Calls the target at `position` of the route, or whatever follows when that cannot be done.
     pub fn try_target(&mut self, desk: &mut Desk, now: Instant, position: usize) {
+        let position = self.worth_a_try(now, position);
         let Some(target) = self.route.targets.get(position).cloned() else {
             self.divert_or_end(desk, now, Termination::new(Cause::NoRoute));
             return;

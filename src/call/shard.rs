@@ -6,7 +6,7 @@ use super::events::notice;
 use super::setup::{self, Arrival};
 use super::state::Call;
 use super::teardown::{self, EndedBy};
-use super::{Policy, bridge, registering, transfer};
+use super::{Policy, bridge, door, registering, transfer};
 use crate::clock::Entropy;
 use crate::error::{Cause, Termination};
 use crate::media::{MediaEvent, Plane};
@@ -23,7 +23,6 @@ use crate::sip::transaction::ClientId;
 use crate::sip::{Message, Method, Source, StatusCode, Transmit, auth};
 use bytes::Bytes;
 use slab::Slab;
-use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -86,15 +85,22 @@ impl Shard {
     /// A datagram or framed message arrived.
     pub fn receive(&mut self, now: Instant, source: Source, payload: Bytes) {
         self.desk.metrics.sip_message(Direction::In, &payload);
-        self.desk.endpoint.receive(now, source, payload);
-        self.drain_events(now);
+        if let Ok(message) = Message::parse(payload) {
+            self.take_in(now, source, message);
+        }
     }
 
     /// A message that was parsed to find this shard.
     pub fn receive_message(&mut self, now: Instant, source: Source, message: Message) {
         self.desk.metrics.sip_message(Direction::In, message.bytes());
-        self.desk.endpoint.receive_message(now, source, message);
-        self.drain_events(now);
+        self.take_in(now, source, message);
+    }
+
+    fn take_in(&mut self, now: Instant, source: Source, message: Message) {
+        if door::opens(&self.desk, &self.policy, now, &source, &message) {
+            self.desk.endpoint.receive_message(now, source, message);
+            self.drain_events(now);
+        }
     }
 
     /// Sending for this client transaction failed.
@@ -352,12 +358,8 @@ impl Shard {
     }
 
     /// OPTIONS tells the truth: 503 while new calls would be refused.
-    fn options(&mut self, now: Instant, id: RequestId, _source: Source) {
-        let (status, headers): (StatusCode, Headers) = if self.desk.settings.draining {
-            (StatusCode::SERVICE_UNAVAILABLE, vec![(Cow::Borrowed("Retry-After"), "30".to_owned())])
-        } else {
-            (StatusCode::OK, Headers::new())
-        };
+    fn options(&mut self, now: Instant, id: RequestId, source: Source) {
+        let (status, headers) = door::ping(&self.desk, &self.policy, now, source.peer.ip());
         let _ = self.desk.endpoint.respond(now, id, status, None, headers, None);
     }
 

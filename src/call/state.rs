@@ -8,6 +8,7 @@ use super::redirect::Redirection;
 use super::transfer::Referrals;
 use super::{Policy, leg};
 use crate::error::Termination;
+use crate::guard::Pending;
 use crate::identity::Numbers;
 use crate::media::{Relay, Side};
 use crate::record::{CallId, Lane};
@@ -56,6 +57,8 @@ pub(super) struct Call {
     pub redirection: Redirection,
     pub glare_timer: Option<TimerKey>,
     pub journal: Journal,
+    /// Held until leg A has its final response.
+    pub pending: Option<Pending>,
     /// Held while the call lives: the trunk's slot and the target's.
     pub trunk_slot: Option<Slot>,
     pub target_slot: Option<Slot>,

@@ -141,6 +141,7 @@ impl Call {
         count_packets(&desk.metrics, &counts);
         desk.active = desk.active.saturating_sub(1);
         self.relay = None;
+        self.pending = None;
         self.trunk_slot = None;
         self.target_slot = None;
         note_end(&mut self.journal, now, end, by);

@@ -3,6 +3,7 @@
 
 mod change;
 mod door;
+mod entry;
 mod inside;
 mod looking;
 mod looping;

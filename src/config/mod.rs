@@ -6,7 +6,9 @@ pub mod value;
 pub mod admin;
 pub mod auth;
 pub mod daily;
+pub mod guard;
 pub mod http;
+pub mod keepalive;
 pub mod media;
 pub mod numbers;
 pub mod observe;
@@ -57,6 +59,8 @@ pub struct Config {
     /// Room plans; first match wins.
     #[serde(rename = "room")]
     pub rooms: Vec<room::RoomPlan>,
+    /// What strangers may do.
+    pub guard: guard::Guard,
     /// Logs.
     pub observe: observe::Observe,
     /// Not in this version.

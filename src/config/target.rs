@@ -1,6 +1,7 @@
 //! `[[target]]`: a SIP address on the cloud side.
 
 use super::auth::{Register, TargetAuth};
+use super::keepalive::Keepalive;
 use super::trunk::PrivacyPolicy;
 use super::value::Later;
 use serde::{Deserialize, Serialize};
@@ -50,9 +51,9 @@ pub struct Target {
     /// Not in this version.
     #[serde(default)]
     pub srtp: Option<Later>,
-    /// Not in this version.
+    /// How often it is asked by OPTIONS whether it is there; not at all if absent.
     #[serde(default)]
-    pub keepalive: Option<Later>,
+    pub keepalive: Option<Keepalive>,
     /// Not in this version.
     #[serde(default)]
     pub peers: Option<Later>,

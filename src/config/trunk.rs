@@ -2,6 +2,7 @@
 
 use super::auth::TrunkAuth;
 use super::extensions::ExtensionList;
+use super::keepalive::Keepalive;
 use super::target::Transfer;
 use super::value::{Later, Number, Pattern, Peer};
 use serde::{Deserialize, Serialize};
@@ -70,9 +71,9 @@ pub struct Trunk {
     /// May it register here? Its calls then come from, and calls to it go to, where it registered from.
     #[serde(default)]
     pub register: bool,
-    /// Not in this version.
+    /// How often it is asked by OPTIONS whether it is there; not at all if absent.
     #[serde(default)]
-    pub keepalive: Option<Later>,
+    pub keepalive: Option<Keepalive>,
     /// Not in this version.
     #[serde(default)]
     pub srtp: Option<Later>,

@@ -61,6 +61,10 @@ pub enum Peer {
     Name(String),
 }
 
+/// An address or a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network(pub ipnet::IpNet);
+
 /// `{ name, match }`: a header of the PBX's INVITE and what it must match.
 #[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -196,6 +200,12 @@ impl fmt::Display for Peer {
     }
 }
 
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Peer::Net(self.0).fmt(f)
+    }
+}
+
 impl fmt::Display for Secret {
     /// Always the same: a secret has no other face.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -259,6 +269,7 @@ from_text!(Pattern, "Pattern", r"^.*$", parse_pattern);
 from_text!(Listen, "Listen", r"^(udp|tcp):.+:[0-9]+$", parse_listen);
 from_text!(PortRange, "PortRange", r"^[0-9]+-[0-9]+$", parse_ports);
 from_text!(Peer, "Peer", r"^.+$", parse_peer);
+from_text!(Network, "Network", r"^[0-9a-fA-F.:]+(/[0-9]+)?$", parse_network);
 
 fn parse_pattern(text: &str) -> Result<Pattern, String> {
     regex::Regex::new(text).map(Pattern).map_err(|error| {
@@ -324,6 +335,13 @@ fn parse_peer(text: &str) -> Result<Peer, String> {
         Err(format!(
             "`{text}` is no address, network or DNS name; write for example \"192.0.2.10\", \"192.0.2.0/24\" or \"pbx.example.com\""
         ))
+    }
+}
+
+fn parse_network(text: &str) -> Result<Network, String> {
+    match parse_peer(text) {
+        Ok(Peer::Net(net)) => Ok(Network(net)),
+        _ => Err(format!("`{text}` is no address or network; write for example \"192.0.2.10\" or \"192.0.2.0/24\"")),
     }
 }
 

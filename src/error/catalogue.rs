@@ -109,10 +109,14 @@ catalogue! {
     TargetFull = "target_full" Gateway 503 42 "target is at its limit of calls" "raise `max_calls` of the target, or add one to the route";
     /// The target's limit of calls per second.
     TargetRate = "target_rate" Gateway 503 42 "target is at its limit of calls per second" "raise `max_rate` of the target, or add one to the route";
+    /// Too many INVITEs of one source wait.
+    HalfOpen = "half_open" Pbx 503 42 "too many calls of this source are not answered yet" "find out why they are not answered, or raise `half_open` of [guard]";
     /// No media port.
     NoMediaPort = "no_media_port" Gateway 503 47 "no free media port" "widen `ports` of [media]";
     /// The gateway is draining.
     Draining = "draining" Gateway 503 41 "gateway is draining" "wait for the Retry-After, or send to another gateway";
+    /// OPTIONS alone hears this: a call tries the last target all the same.
+    TargetsDown = "targets_down" Network 503 38 "every target is down" "see /api/targets for what each of them did last, and what to do about it";
     // --- the target
     /// The target did not answer the INVITE at all.
     TargetUnreachable = "target_unreachable" Network 408 102 "target did not respond" "check the target's address, DNS and firewall";

@@ -2,8 +2,10 @@
 //! that knows all the others, and it holds no behaviour of its own besides starting and stopping.
 
 mod changes;
+mod keepalive;
 mod moved;
 mod operations;
+mod peers;
 mod registrations;
 pub mod shard_thread;
 mod start;
@@ -53,6 +55,7 @@ struct Shared {
     pub shards: Vec<ShardHandle>,
     pub recent: Arc<crate::store::Recent>,
     pub metrics: Metrics,
+    pub policy: Arc<crate::call::Policy>,
     pub draining: watch::Sender<bool>,
 }
 

@@ -4,7 +4,7 @@
 use super::Shared;
 use super::shard_thread::Control;
 use crate::error::{Cause, Termination};
-use crate::http::admin::{Answer, HangUp, Operations, Readiness};
+use crate::http::admin::{Answer, HangUp, Operations, Readiness, Reason};
 use crate::observe::Metrics;
 use crate::record::{CallId, CallRecord};
 use crate::room::Meter;
@@ -27,12 +27,10 @@ impl Operations for Shared {
     fn readiness(&self) -> Readiness {
         if *self.draining.borrow() {
             let calls = self.metrics.load().calls;
-            return Readiness::Draining { calls };
+            return Readiness::Draining { calls, reasons: vec![Reason::of(Cause::Draining)] };
         }
-        match self.shards.iter().position(super::ShardHandle::is_gone) {
-            Some(number) => Readiness::Unable { reason: format!("shard {number} has ended; see the log and restart") },
-            None => Readiness::Ready,
-        }
+        let reasons = self.obstacles();
+        if reasons.is_empty() { Readiness::Ready } else { Readiness::Unable { reasons } }
     }
 
     fn calls(&self, filter: Filter) -> Answer<'_, Vec<Arc<CallRecord>>> {

@@ -2,7 +2,7 @@
 //! passes messages of other shards' calls on to their owners.
 
 use super::moved::Moved;
-use crate::call::{Answer, Output, Page, Shard};
+use crate::call::{Answer, Output, Page, Policy, Shard};
 use crate::clock;
 use crate::error::Termination;
 use crate::media::MediaEvent;
@@ -119,6 +119,8 @@ pub struct Surroundings {
     pub recent: Arc<Recent>,
     /// Gauges.
     pub metrics: Metrics,
+    /// Whose guard is asked before anything is read.
+    pub policy: Arc<Policy>,
 }
 
 struct ShardThread {
@@ -375,6 +377,10 @@ impl ShardThread {
             };
             let source = Source { protocol: Protocol::Udp, peer, local: *local, connection: None };
             let Some(datagram) = self.buffer.get(..length) else { continue };
+            if let Err(refusal) = self.around.policy.guard.packet(now, peer.ip(), datagram) {
+                self.around.metrics.admission_refused(refusal.code());
+                continue;
+            }
             let payload = Bytes::copy_from_slice(datagram);
             if self.around.router.shards.len() == 1 {
                 self.shard.receive(now, source, payload);
@@ -453,6 +459,9 @@ impl ShardThread {
     }
 
     fn send(&mut self, transmit: Transmit) {
+        if let (HopAddress::Socket(to), false) = (&transmit.hop.address, transmit.payload.starts_with(b"SIP/2.0")) {
+            self.around.policy.guard.acquaint(to.ip());
+        }
         match (&transmit.hop.address, transmit.hop.protocol) {
             (HopAddress::Socket(to), Protocol::Udp) => {
                 let socket = pick(&self.senders, transmit.from, *to);

@@ -3,12 +3,13 @@
 
 use super::registrations::{self, Registrations};
 use super::shard_thread::{self, Control, Router, ShardInbox, Surroundings};
-use super::{Addresses, Gateway, Shared};
+use super::{Addresses, Gateway, Shared, keepalive};
 use crate::call::desk::shard_of_owner;
 use crate::call::{Policy, Shard, ShardSettings};
 use crate::clock::{self, Entropy};
 use crate::config::Config;
 use crate::config::value::ListenProtocol;
+use crate::guard::Caller;
 use crate::http::webhook::{self, Webhooks};
 use crate::http::{access::Access, admin, serve};
 use crate::media::MediaEvent;
@@ -117,7 +118,7 @@ impl Gateway {
         let router = Router::new(handles.clone(), metrics.clone());
         let recent = Arc::new(Recent::new(Recent::STANDARD));
         let companion = start_companion(&config, &bound.addresses, &router, &metrics)?;
-        let tcp = start_tcp(bound.tcp, &router);
+        let tcp = start_tcp(bound.tcp, &router, &policy, &metrics);
         let parts = Parts {
             locals: locals(&config, &bound.addresses),
             policy,
@@ -131,7 +132,8 @@ impl Gateway {
             count,
         };
         let draining = watch::Sender::new(false);
-        let shared = Arc::new(Shared { shards: handles, recent, metrics: metrics.clone(), draining });
+        let policy = parts.policy.clone();
+        let shared = Arc::new(Shared { shards: handles, recent, metrics: metrics.clone(), policy, draining });
         let (threads, tasks) = (Vec::new(), Vec::new());
         let registrations = Registrations::default();
         let mut gateway =
@@ -158,6 +160,7 @@ impl Gateway {
         start_shards(parts, udp, inboxes, &mut self.threads)?;
         let webhooks = webhook_router(config, parts.companion.as_ref(), metrics)?;
         let operations = admin::router(self.shared.clone(), metrics.clone(), Access::new(&config.admin));
+        self.tasks = keepalive::spawn(&parts.policy, &from_host(&parts.locals), &self.shared.shards, metrics);
         self.tasks.push(serve(admin, operations));
         self.tasks.push(serve(http, webhooks));
         self.begin_registrations(parts);
@@ -326,12 +329,18 @@ fn start_companion(
     spawned.map(Some).map_err(|error| StartError::Client(error.to_string()))
 }
 
-fn start_tcp(listeners: Vec<TcpListener>, router: &Router) -> HubHandle {
-    let router = router.clone();
-    Hub::spawn(
+fn start_tcp(listeners: Vec<TcpListener>, router: &Router, policy: &Arc<Policy>, metrics: &Metrics) -> HubHandle {
+    let (router, guarding, counting) = (router.clone(), policy.clone(), metrics.clone());
+    let settings = tcp::Settings { gate: Some(gate(policy, metrics)), ..tcp::Settings::default() };
+    Hub::spawn_with(
+        settings,
         listeners,
         Arc::new(move |input| match input {
             TcpInput::Message { source, bytes } => {
+                if let Err(refusal) = guarding.guard.packet(clock::now(), source.peer.ip(), &bytes) {
+                    counting.admission_refused(refusal.code());
+                    return None;
+                }
                 // A frame that has no start line belongs to no call: there is nobody to answer.
                 router.deliver_surely(source, Message::parse(bytes).ok()?)
             }
@@ -339,8 +348,25 @@ fn start_tcp(listeners: Vec<TcpListener>, router: &Router) -> HubHandle {
                 router.send_failed(transaction);
                 None
             }
+            TcpInput::TurnedAway => {
+                counting.admission_refused("connections");
+                None
+            }
         }),
     )
+}
+
+/// Who may open a TCP connection.
+fn gate(policy: &Arc<Policy>, metrics: &Metrics) -> tcp::Gate {
+    let (policy, metrics) = (policy.clone(), metrics.clone());
+    tcp::Gate::new(move |source| match policy.guard.connection(clock::now(), source) {
+        Ok(Caller::Known) => tcp::Welcome::Peer,
+        Ok(Caller::Stranger(at_once)) => tcp::Welcome::Stranger { at_once: at_once as usize },
+        Err(refusal) => {
+            metrics.admission_refused(refusal.code());
+            tcp::Welcome::Nobody
+        }
+    })
 }
 
 fn start_shards(
@@ -361,6 +387,7 @@ fn start_shards(
             companion: parts.companion.clone(),
             recent: parts.recent.clone(),
             metrics: parts.metrics.clone(),
+            policy: parts.policy.clone(),
         };
         let workers = start_workers(&parts.policy.config, &parts.router, number, parts.count)?;
         let build = shard_builder(parts, number, workers);
@@ -377,10 +404,15 @@ fn start_shards(
     Ok(())
 }
 
+/// The host part of `From` in our requests.
+fn from_host(locals: &[LocalAddress]) -> String {
+    locals.first().map_or("localhost", |local| local::host_of(&local.advertised)).to_owned()
+}
+
 /// A shard is built on its own thread, because nothing in it is meant to leave it.
 fn shard_builder(parts: &Parts, number: u8, workers: Vec<WorkerHandle>) -> impl FnOnce() -> Shard + Send + 'static {
     let config = &parts.policy.config;
-    let first = parts.locals.first().map_or("localhost", |local| local::host_of(&local.advertised)).to_owned();
+    let first = from_host(&parts.locals);
     let settings = ShardSettings {
         shard: number,
         from_host: first,

@@ -2,8 +2,10 @@
 //! knows nothing of who stands behind it, so that it can be tested without a gateway.
 
 use super::access::{Access, Caller};
+use super::peers::{self, Peers};
 use super::problem::Problem;
 use crate::config::admin::Role;
+use crate::error::Cause;
 use crate::observe::{Metrics, metrics};
 use crate::record::{CallId, CallRecord, CallState};
 use crate::store::Filter;
@@ -13,7 +15,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, delete, get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use std::pin::Pin;
@@ -24,7 +26,7 @@ use std::time::{Duration, SystemTime};
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What the admin listener can ask of a gateway.
-pub trait Operations: Send + Sync + 'static {
+pub trait Operations: Peers + Send + Sync + 'static {
     /// May new calls be sent here? Must not wait.
     fn readiness(&self) -> Readiness;
 
@@ -52,12 +54,25 @@ pub enum Readiness {
     Draining {
         /// Calls that still live.
         calls: u64,
+        /// Why, as for [`Readiness::Unable`].
+        reasons: Vec<Reason>,
     },
-    /// No, for this reason, in words.
+    /// No, for these reasons.
     Unable {
         /// What is wrong.
-        reason: String,
+        reasons: Vec<Reason>,
     },
+}
+
+/// Why no call should be sent here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// A code of the catalogue, as OPTIONS gets it in `Reason`.
+    pub code: &'static str,
+    /// What is wrong.
+    pub text: String,
+    /// What to do about it.
+    pub remedy: &'static str,
 }
 
 /// What became of an order to end a call.
@@ -71,17 +86,17 @@ pub enum HangUp {
     Unknown,
 }
 
-struct Desk {
-    operations: Arc<dyn Operations>,
+pub(super) struct Desk {
+    pub(super) operations: Arc<dyn Operations>,
     metrics: Metrics,
     access: Access,
 }
 
 /// A caller that may read.
-struct Viewer;
+pub(super) struct Viewer;
 
 /// A caller that may act on calls.
-struct Operator(Caller);
+pub(super) struct Operator(pub(super) Caller);
 
 /// A caller that may change the gateway.
 struct Administrator(Caller);
@@ -132,8 +147,10 @@ pub fn router(operations: Arc<dyn Operations>, metrics: Metrics, access: Access)
         .route("/api/calls/{id}/ladder.svg", later())
         .route("/api/calls/{id}/capture.pcap", later())
         .route("/api/calls/{id}/transfer", later())
-        .route("/api/trunks", later())
-        .route("/api/targets", later())
+        .route("/api/trunks", get(peers::trunks))
+        .route("/api/targets", get(peers::targets))
+        .route("/api/bans", get(peers::bans).post(peers::ban))
+        .route("/api/bans/{*source}", delete(peers::unban))
         .route("/api/reload", later())
         .route("/api/explain", later())
         .fallback(|| async { Problem::not_found("no such page") })
@@ -223,6 +240,17 @@ fn named(id: &str) -> Result<CallId, Problem> {
 
 fn no_such_call() -> Problem {
     Problem::not_found("no live or recent call has this name")
+}
+
+// === impl Reason ===
+
+impl Reason {
+    /// A row of the catalogue.
+    #[must_use]
+    pub fn of(cause: Cause) -> Self {
+        let entry = cause.entry();
+        Self { code: entry.code, text: entry.text.to_owned(), remedy: entry.remedy }
+    }
 }
 
 // === impl CallsQuery ===

@@ -180,6 +180,11 @@ pub trait Plane {
 
     /// Ports that belong to open relays now.
     fn ports_in_use(&self) -> usize;
+
+    /// Is there room for another relay?
+    fn has_room(&self) -> bool {
+        true
+    }
 }
 
 /// No free pair of media ports.

@@ -21,6 +21,9 @@ use std::time::Duration;
 /// The label of a call that matched no trunk or reached no target.
 pub const NONE: &str = "none";
 
+/// The label of a call that was sent to the fallback of its route.
+pub const FALLBACK: &str = "fallback";
+
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -44,6 +47,7 @@ struct Inner {
     refused: Family<ReasonLabels, Counter>,
     dropped: Counter,
     target_up: Family<TargetLabels, Gauge>,
+    trunk_up: Family<TrunkLabels, Gauge>,
     auth_attempts: Family<TrunkResultLabels, Counter>,
     trunk_registrations: Family<TrunkResultLabels, Counter>,
     trunk_contacts: Family<TrunkLabels, Gauge>,
@@ -158,18 +162,20 @@ impl Metrics {
         self.0.calls.get_or_create(&labels).inc();
     }
 
-    /// Counts a finished call from its record: [`Metrics::call_ended`], if it was answered [`Metrics::setup_seconds`],
-    /// and if it shows something of its target [`Metrics::target_reach`].
+    /// Counts a finished call from its record: [`Metrics::call_ended`], and if it was answered
+    /// [`Metrics::setup_seconds`].
     pub fn call_finished(&self, record: &CallRecord) {
         let reason = record.termination.as_ref().map_or(NONE, |end| end.cause.entry().code);
         let trunk = record.trunk.as_deref().unwrap_or(NONE);
-        let target = record.target.as_deref().unwrap_or(NONE);
+        // Who answered for the target, or did not, is not the target.
+        let target = match (&record.fallback, &record.target) {
+            (Some(_), _) => FALLBACK,
+            (None, Some(target)) => target,
+            (None, None) => NONE,
+        };
         self.call_ended(trunk, target, CallResult::of(record), reason);
         if let Some(milliseconds) = record.answered_ms {
             self.setup_seconds(Duration::from_millis(milliseconds));
-        }
-        if let (Some(target), Some(reach)) = (&record.target, Reach::shown_by(record)) {
-            self.target_reach(target, reach);
         }
     }
 
@@ -215,9 +221,14 @@ impl Metrics {
         self.0.dropped.inc();
     }
 
-    /// What the last INVITE to a target showed. A target that was never called has no sample.
+    /// A target is up, or down, from now on. One of which nothing is known has no sample.
     pub fn target_reach(&self, target: &str, reach: Reach) {
         self.0.target_up.get_or_create(&TargetLabels { target: target.to_owned() }).set(reach.gauge());
+    }
+
+    /// The same of a trunk.
+    pub fn trunk_reach(&self, trunk: &str, reach: Reach) {
+        self.0.trunk_up.get_or_create(&TrunkLabels { trunk: trunk.to_owned() }).set(reach.gauge());
     }
 
     /// A request had to be proven, and this came of it: `accepted`, or why not. `trunk` is [`NONE`] while nobody knows.
@@ -294,6 +305,7 @@ impl Inner {
             refused: Family::default(),
             dropped: Counter::default(),
             target_up: Family::default(),
+            trunk_up: Family::default(),
             auth_attempts: Family::default(),
             trunk_registrations: Family::default(),
             trunk_contacts: Family::default(),
@@ -315,7 +327,8 @@ impl Inner {
         registry.register("webhook_requests", "Webhooks, by what became of them", self.webhooks.clone());
         registry.register("admission_refused", "Calls refused at the door, by reason", self.refused.clone());
         registry.register("sip_dropped", "SIP datagrams dropped for overload", self.dropped.clone());
-        registry.register("target_up", "Whether the last INVITE to the target got a response", self.target_up.clone());
+        registry.register("target_up", "Whether the target is up, by OPTIONS and calls", self.target_up.clone());
+        registry.register("trunk_up", "Whether the trunk is up, by OPTIONS and calls", self.trunk_up.clone());
         registry.register("auth_attempts", "Requests that had to be proven, by result", self.auth_attempts.clone());
         let trunk_registrations = self.trunk_registrations.clone();
         registry.register("trunk_registrations", "REGISTER requests of trunks, by answer", trunk_registrations);

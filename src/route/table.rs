@@ -84,8 +84,8 @@ impl Table {
             .targets
             .iter()
             .map(|target| {
-                let known = previous.target(&target.name).map(|old| Arc::clone(&old.admission));
-                Target::new(target, known.unwrap_or_default()).map(Arc::new)
+                let known = previous.target(&target.name);
+                Target::new(target, known.map(Arc::as_ref)).map(Arc::new)
             })
             .collect::<Result<Vec<_>, _>>()?;
         let of_name = |name: &String| targets.iter().find(|target| target.name == *name).cloned();
@@ -119,6 +119,12 @@ impl Table {
                 fits
             })
             .cloned()
+    }
+
+    /// The targets that a call of this trunk may be sent to, whatever its numbers.
+    pub fn reachable<'t>(&'t self, trunk: &'t str) -> impl Iterator<Item = &'t Arc<Target>> {
+        let open = move |route: &&Arc<Route>| route.conditions.trunk.as_deref().is_none_or(|wanted| wanted == trunk);
+        self.routes.iter().filter(open).flat_map(|route| &route.targets)
     }
 
     /// A target by its name.

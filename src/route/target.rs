@@ -3,12 +3,14 @@
 
 use super::address::{AddressError, TargetAddress};
 use crate::config;
+use crate::config::keepalive::Keepalive;
 use crate::config::target::{Redirect, TargetKind, Transfer};
 use crate::identity::headers::{PassList, Recipe};
 use crate::identity::template::{Template, TemplateError};
 use crate::sip::Hop;
 use crate::sip::auth::Credentials;
 use crate::trunk::admission::Admission;
+use crate::trunk::health::Health;
 use std::sync::Arc;
 
 /// One target.
@@ -36,6 +38,10 @@ pub struct Target {
     pub redirect: Redirect,
     /// Its limits, shared by all shards and kept over a reload.
     pub admission: Arc<Admission>,
+    /// How it is asked whether it is there.
+    pub keepalive: Option<Keepalive>,
+    /// Whether it is up, shared and kept likewise.
+    pub health: Arc<Health>,
 }
 
 /// Why a target cannot be made ready; a checked configuration has none such.
@@ -52,13 +58,16 @@ pub enum TargetError {
 // === impl Target ===
 
 impl Target {
-    /// From its configuration and the gate that counts its calls.
+    /// From its configuration; limits and health are those of its predecessor, if there is one.
     ///
     /// # Errors
     /// An address or a template that cannot be read.
-    pub fn new(target: &config::target::Target, admission: Arc<Admission>) -> Result<Self, TargetError> {
+    pub fn new(target: &config::target::Target, previous: Option<&Self>) -> Result<Self, TargetError> {
         let name = &target.name;
+        let admission = previous.map_or_else(Default::default, |old| Arc::clone(&old.admission));
         admission.set_limits(target.max_calls, target.max_rate);
+        let health = previous.map_or_else(Default::default, |old| Arc::clone(&old.health));
+        health.set_rule(target.keepalive.as_ref());
         let address = TargetAddress::parse(&target.uri, target.outbound_proxy.as_deref())
             .map_err(|error| TargetError::Address(name.clone(), error))?;
         let templates = target
@@ -87,6 +96,8 @@ impl Target {
             transfer: target.transfer,
             redirect: target.redirect,
             admission,
+            keepalive: target.keepalive,
+            health,
         })
     }
 }

@@ -55,6 +55,8 @@ pub enum TcpInput {
     },
     /// The message of this client transaction was not sent.
     SendFailed(ClientId),
+    /// A connection was turned away: there are too many, of its source or in all.
+    TurnedAway,
 }
 
 /// Takes what comes out. Called on the runtime's threads: it must not block. Where it has no room for a message it gives
@@ -83,7 +85,27 @@ pub struct Settings {
     pub frame: frame::Limits,
     /// For hops given by name; `None` for the system's, over the families of the listeners.
     pub resolver: Option<Resolver>,
+    /// Who is let in; everybody if there is none.
+    pub gate: Option<Gate>,
 }
+
+/// What a source is let in as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Welcome {
+    /// As somebody who is expected.
+    Peer,
+    /// As somebody who is not: so many connections, and never more than half of all together.
+    Stranger {
+        /// Connections of this source.
+        at_once: usize,
+    },
+    /// Not at all.
+    Nobody,
+}
+
+/// Asked about each source before its connection is taken in. It must not block.
+#[derive(Clone)]
+pub struct Gate(Arc<dyn Fn(IpAddr) -> Welcome + Send + Sync>);
 
 /// How many connections there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -121,6 +143,22 @@ struct Shared {
     on_input: OnInput,
 }
 
+// === impl Gate ===
+
+impl Gate {
+    /// One that asks this.
+    #[must_use]
+    pub fn new(ask: impl Fn(IpAddr) -> Welcome + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gate")
+    }
+}
+
 // === impl Settings ===
 
 impl Default for Settings {
@@ -134,6 +172,7 @@ impl Default for Settings {
             inbound: 4096,
             frame: frame::Limits::default(),
             resolver: None,
+            gate: None,
         }
     }
 }
@@ -329,9 +368,14 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
                 continue;
             }
         };
+        let welcome = shared.settings.gate.as_ref().map_or(Welcome::Peer, |gate| gate.0(peer.ip()));
         let mut register = shared.register();
-        let Some(place) = register.admit(peer, &shared.settings) else {
+        let Some(place) = register.admit(peer, welcome, &shared.settings) else {
+            drop(register);
             tracing::debug!(%peer, "a TCP connection was turned away: too many");
+            if welcome != Welcome::Nobody {
+                (shared.on_input)(TcpInput::TurnedAway);
+            }
             continue;
         };
         let _ = stream.set_nodelay(true); // slower without, not wrong

@@ -230,6 +230,7 @@ async fn one_source_and_all_together_may_have_only_so_many_connections() {
         rig.message().await;
         let mut second = rig.connect().await;
         assert_eq!(drained(&mut second).await, b"");
+        assert!(matches!(rig.input().await, TcpInput::TurnedAway));
         assert_eq!(rig.hub.census(), Census { inbound: 1, outbound: 0, refused: 1 });
         drop(first);
         rig.until(|census| census.inbound == 0).await;
@@ -237,6 +238,26 @@ async fn one_source_and_all_together_may_have_only_so_many_connections() {
         third.write_all(MESSAGE).await.unwrap();
         rig.message().await;
     }
+}
+
+#[tokio::test]
+async fn strangers_have_fewer_connections_leave_half_of_all_to_peers_and_the_banned_have_none() {
+    let stranger = |at_once| Gate::new(move |_| Welcome::Stranger { at_once });
+    for settings in [
+        Settings { gate: Some(stranger(1)), ..Settings::default() },
+        Settings { gate: Some(stranger(9)), inbound: 2, ..Settings::default() },
+    ] {
+        let mut rig = rig(settings).await;
+        let mut first = rig.connect().await;
+        first.write_all(MESSAGE).await.unwrap();
+        rig.message().await;
+        let mut second = rig.connect().await;
+        assert_eq!(drained(&mut second).await, b"");
+        assert!(matches!(rig.input().await, TcpInput::TurnedAway));
+    }
+    let rig = rig(Settings { gate: Some(Gate::new(|_| Welcome::Nobody)), ..Settings::default() }).await;
+    let mut banned = rig.connect().await;
+    assert_eq!(drained(&mut banned).await, b"");
 }
 
 #[tokio::test]

@@ -34,6 +34,12 @@ impl TrunkAddress {
         Ok(Self { hop: configured_hop(&uri)?, authority })
     }
 
+    /// Its own URI, as OPTIONS asks for it.
+    #[must_use]
+    pub fn uri(&self) -> String {
+        format!("sip:{}", self.authority)
+    }
+
     /// The Request-URI of a call to `number`.
     #[must_use]
     pub fn request_uri(&self, number: &str) -> String {

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod admission;
 pub mod binding;
+pub mod health;
 pub mod registrar;
 pub mod table;
 

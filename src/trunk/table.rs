@@ -2,6 +2,7 @@
 
 use super::address::TrunkAddress;
 use super::admission::Admission;
+use super::health::Health;
 use crate::config::{self, Config, value::Peer};
 use crate::identity::headers::PassList;
 use crate::identity::region::Region;
@@ -20,6 +21,8 @@ pub struct Trunk {
     pub region: Arc<Region>,
     /// Its limits, shared by all shards and kept over a reload.
     pub admission: Arc<Admission>,
+    /// Whether it is up, shared and kept likewise.
+    pub health: Arc<Health>,
     /// Where calls towards it go, if it has an `address`.
     pub address: Option<TrunkAddress>,
     /// What its requests must prove, if it has `auth`.
@@ -78,9 +81,11 @@ impl Table {
         let known = previous.trunks.iter().map(|trunk| (trunk.region.id(), Arc::clone(&trunk.region)));
         let mut regions: HashMap<&'static str, Arc<Region>> = known.collect();
         let trunk = |trunk: &config::trunk::Trunk| {
-            let admission =
-                previous.by_name(&trunk.name).map_or_else(Default::default, |old| Arc::clone(&old.admission));
+            let old = previous.by_name(&trunk.name);
+            let admission = old.as_ref().map_or_else(Default::default, |old| Arc::clone(&old.admission));
             admission.set_limits(trunk.max_calls, trunk.max_rate);
+            let health = old.map_or_else(Default::default, |old| Arc::clone(&old.health));
+            health.set_rule(trunk.keepalive.as_ref());
             let country = trunk.country.as_deref().unwrap_or(&config.numbers.country);
             let region =
                 regions.get(country).cloned().unwrap_or_else(|| Region::new(country).unwrap_or_default().into());
@@ -95,6 +100,7 @@ impl Table {
             Arc::new(Trunk {
                 region,
                 admission,
+                health,
                 address: trunk.address.as_deref().and_then(|address| TrunkAddress::parse(address).ok()),
                 peers: trunk.peers.iter().map(known).collect(),
                 login: trunk.auth.as_ref().map(|auth| Arc::new(login(auth))),
@@ -114,6 +120,18 @@ impl Table {
             .filter_map(|peer| match peer {
                 Peer::Name(name) => Some(name.clone()),
                 Peer::Net(_) => None,
+            })
+            .collect()
+    }
+
+    /// Every network and address that calls may come from, those of names included.
+    #[must_use]
+    pub fn peers(&self) -> Vec<ipnet::IpNet> {
+        let known = self.trunks.iter().flat_map(|trunk| &trunk.peers);
+        known
+            .flat_map(|known| match &known.peer {
+                Peer::Net(net) => vec![*net],
+                Peer::Name(_) => known.addresses.iter().map(|address| ipnet::IpNet::from(*address)).collect(),
             })
             .collect()
     }

@@ -47,9 +47,37 @@ pub struct Scenario {
     /// `peers` of the trunk.
     #[serde(default = "loopback")]
     pub peers: Vec<String>,
+    /// `targets` of the `[[route]]`.
+    #[serde(default = "cloud")]
+    pub targets: Vec<String>,
+    /// More sections; `{silent}` is the port of a socket that never speaks.
+    #[serde(default)]
+    pub more: String,
+    /// A line of `/metrics` that must be there before the PBX begins.
+    #[serde(default)]
+    pub once: Option<String>,
+    /// A line of `/metrics` that must be there before the cloud is started.
+    #[serde(default)]
+    pub cloud_comes: Option<String>,
+    /// Lines of `/metrics` that must be there in the end.
+    #[serde(default)]
+    pub finally: Vec<String>,
+    /// What is done when the PBX is done.
+    #[serde(default)]
+    pub afterwards: Option<Afterwards>,
     /// The code of the catalogue under which exactly one call must be counted; absent if it never was a call.
     #[serde(default)]
     pub reason: Option<String>,
+}
+
+/// A second act.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Afterwards {
+    /// The ban of this source is lifted.
+    pub lift: String,
+    /// `pbx-NAME.xml`, played then.
+    pub pbx: String,
 }
 
 /// How SIP is carried.
@@ -83,6 +111,10 @@ pub fn find(name: &str) -> Scenario {
     read().into_iter().find(|row| row.name == name).unwrap_or_else(|| panic!("scenarios.toml has no row `{name}`"))
 }
 
+fn cloud() -> Vec<String> {
+    vec!["cloud".to_owned()]
+}
+
 fn loopback() -> Vec<String> {
     vec!["127.0.0.1".to_owned()]
 }
@@ -90,7 +122,8 @@ fn loopback() -> Vec<String> {
 #[test]
 fn every_scenario_file_is_played_and_every_played_file_exists() {
     let rows = read();
-    let pbx = rows.iter().map(|row| format!("pbx-{}.xml", row.pbx));
+    let acts = rows.iter().flat_map(|row| [Some(&row.pbx), row.afterwards.as_ref().map(|act| &act.pbx)]).flatten();
+    let pbx = acts.map(|name| format!("pbx-{name}.xml"));
     let clouds = rows
         .iter()
         .flat_map(|row| [row.cloud.as_deref(), row.human.as_deref()])

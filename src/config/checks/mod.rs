@@ -3,6 +3,7 @@
 
 mod credentials;
 mod edges;
+mod guard;
 mod peers;
 mod policy;
 
@@ -29,6 +30,7 @@ pub(super) fn check(
     check.routes();
     check.daily();
     check.rooms();
+    check.guard();
     (check.problems, check.warnings)
 }
 

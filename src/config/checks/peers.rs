@@ -126,6 +126,11 @@ impl<'c> Check<'c> {
         }
         self.codecs(&place.key("codecs"), trunk.codecs.as_deref());
         self.limits(place, trunk.max_calls, trunk.max_rate);
+        self.keepalive(&place.key("keepalive"), trunk.keepalive.as_ref());
+        if trunk.keepalive.is_some() && trunk.address.is_none() {
+            let message = format!("trunk `{name}` has `keepalive` but no `address` to ask");
+            self.wrong(&place.key("keepalive"), message, "add `address = \"sip:HOST\"`, or remove `keepalive`");
+        }
     }
 
     /// Two trunks with the same peer: the second would never see a call from it.
@@ -231,6 +236,7 @@ impl<'c> Check<'c> {
         }
         self.codecs(&place.key("codecs"), target.codecs.as_deref());
         self.limits(place, target.max_calls, target.max_rate);
+        self.keepalive(&place.key("keepalive"), target.keepalive.as_ref());
     }
 
     /// Names of the PBX's headers that may go on.

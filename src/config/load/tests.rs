@@ -81,7 +81,7 @@ fn all_examples_of_the_documentation_load_together() {
     let whole = EXAMPLES.concat().replace("[[route]]\ntargets = [\"daily\"]\n", "");
     let whole = format!("{whole}[[route]]\ntargets = [\"daily\"]\n").replace("pbx.example.com", "gw.example.com");
     let config = examine(&whole).unwrap_or_else(|error| panic!("{error}\n{whole}")).config;
-    assert_eq!((config.trunks.len(), config.targets.len(), config.routes.len(), config.rooms.len()), (3, 2, 2, 2));
+    assert_eq!((config.trunks.len(), config.targets.len(), config.routes.len(), config.rooms.len()), (3, 3, 2, 2));
 }
 
 #[test]
@@ -153,7 +153,7 @@ path = "x"
             "trunkline.toml:17:8: `sipp` is no value of `kind` of [[target]]; did you mean `sip`?",
             "trunkline.toml:20:12: weighted targets are not in this version; write a list of names",
             r#"trunkline.toml:21:12: `fallback` of [[route]]: a fallback is either a call or a status; write { trunk = "..", number = ".." } or { status = 480, reason = ".." }"#,
-            "trunkline.toml:22:2: unknown section or key `bogus`; known sections: [sip], [media], [http], [admin], [numbers], [[trunk]], [[target]], [[route]], [daily], [[room]], [observe], [signalwire], [store], [cluster]",
+            "trunkline.toml:22:2: unknown section or key `bogus`; known sections: [sip], [media], [http], [admin], [numbers], [[trunk]], [[target]], [[route]], [daily], [[room]], [guard], [observe], [signalwire], [store], [cluster]",
             "trunkline.toml:23:2: `store` is not in this version; remove it",
         ]
     );
@@ -320,6 +320,26 @@ fn values_are_checked_for_what_they_are_used_for() {
         ),
         ("[[route]]\nheader = { name = \"a b\", match = \".\" }\ntargets = [\"bot\"]\n", "`name` is no header name"),
         (
+            "[[trunk]]\nname = \"x\"\npeers = [\"192.0.2.11\"]\nkeepalive = \"30s\"\n",
+            "trunk `x` has `keepalive` but no `address` to ask",
+        ),
+        (
+            "[[trunk]]\nname = \"x\"\naddress = \"192.0.2.11\"\nkeepalive = { interval = \"30s\", up_after = 0 }\n",
+            "`up_after` is zero",
+        ),
+        (
+            "[[trunk]]\nname = \"x\"\naddress = \"192.0.2.11\"\nkeepalive = { intervall = \"30s\", interval = \"30s\" }\n",
+            "unknown key `intervall` in `keepalive` of [[trunk]]; did you mean `interval`?",
+        ),
+        (
+            "[[trunk]]\nname = \"x\"\naddress = \"192.0.2.11\"\nkeepalive = \"often\"\n",
+            "`keepalive` of [[trunk]]: `often` is no duration",
+        ),
+        ("[guard]\nunknown = \"refused\"\n", "`refused` is no value of `unknown` of [guard]; did you mean `refuse`?"),
+        ("[guard]\ndeny = [\"evil.example.com\"]\n", "`deny` of [guard]: `evil.example.com` is no address or network"),
+        ("[guard]\nscanners = [\"a\"]\n", "`a` in `scanners` is part of many names"),
+        ("[guard]\nban_time = \"0s\"\n", "`ban_time` is zero"),
+        (
             "[[target]]\nname = \"x\"\nkind = \"sip\"\nuri = \"sips:a@192.0.2.1\"\n",
             "`uri` of target `x`: TLS is not in this version",
         ),
@@ -372,7 +392,7 @@ fn without_any_address_for_media_the_file_is_refused() {
 #[test]
 fn doubtful_things_are_warnings() {
     let text = with(
-        "[[trunk]]\nname = \"open\"\npeers = [\"0.0.0.0/0\"]\ncodecs = [\"PCMX\"]\nmax_calls = 0\n[[target]]\nname = \"idle\"\nkind = \"sip\"\nuri = \"a@192.0.2.1\"\n[[route]]\ntargets = [\"bot\"]\n",
+        "[[trunk]]\nname = \"open\"\npeers = [\"0.0.0.0/0\"]\ncodecs = [\"PCMX\"]\nmax_calls = 0\naddress = \"192.0.2.9\"\nkeepalive = \"1s\"\n[guard]\ndeny = [\"192.0.2.0/24\"]\n[[target]]\nname = \"idle\"\nkind = \"sip\"\nuri = \"a@192.0.2.1\"\n[[route]]\ntargets = [\"bot\"]\n",
     );
     let told: Vec<String> = examine(&text).unwrap().warnings.iter().map(|warning| warning.of("f")).collect();
     for expected in [
@@ -381,6 +401,8 @@ fn doubtful_things_are_warnings() {
         "`max_calls` of 0 refuses every call",
         "no [[route]] uses target `idle`",
         "this [[route]] is never reached",
+        "`keepalive` asks every 1s",
+        "`deny` has 192.0.2.0/24, but 0.0.0.0/0 is a peer of a trunk and stays welcome",
     ] {
         assert!(told.iter().any(|line| line.contains(expected)), "{expected}: {told:#?}");
     }

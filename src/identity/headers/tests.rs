@@ -18,7 +18,7 @@ fn recipe(target: &str) -> Recipe {
     let text =
         format!("[[target]]\nname = \"cloud\"\nkind = \"sip\"\nuri = \"sip:bot@192.0.2.99?x-plan=gold\"\n{target}");
     let config: Config = toml::from_str(&text).unwrap();
-    crate::route::Target::new(&config.targets[0], std::sync::Arc::default()).unwrap().recipe
+    crate::route::Target::new(&config.targets[0], None).unwrap().recipe
 }
 
 fn composed(target: &str, trunk: &str, headers: &str) -> (Vec<String>, Vec<Step>) {

@@ -2,7 +2,7 @@
 //! the only state they share: plain maps under one lock.
 
 use super::connection::Outgoing;
-use super::{Census, Settings};
+use super::{Census, Settings, Welcome};
 use crate::sip::{ConnectionId, HopAddress};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -107,10 +107,16 @@ impl Register {
     }
 
     /// A place for a connection that a peer opened; `None` if it has too many, or all together do.
-    pub(super) fn admit(&mut self, peer: SocketAddr, settings: &Settings) -> Option<Place> {
+    pub(super) fn admit(&mut self, peer: SocketAddr, welcome: Welcome, settings: &Settings) -> Option<Place> {
         let source = source_of(peer.ip());
         let own = self.inbound_per_source.get(&source).copied().unwrap_or(0);
-        if self.closed || self.inbound >= settings.inbound || own >= settings.inbound_per_source {
+        let (all, each) = match welcome {
+            Welcome::Peer => (settings.inbound, settings.inbound_per_source),
+            // What strangers leave is enough for the peers.
+            Welcome::Stranger { at_once } => (settings.inbound / 2, at_once.min(settings.inbound_per_source)),
+            Welcome::Nobody => (0, 0),
+        };
+        if self.closed || self.inbound >= all || own >= each {
             self.refused += 1;
             return None;
         }
