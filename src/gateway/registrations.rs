@@ -153,12 +153,8 @@ impl Task {
     }
 
     async fn take_back(&mut self) {
-        loop {
-            match self.exchange().await {
-                Some(Outcome { next: Next::Send, .. }) => {}
-                _ => break,
-            }
-        }
+        // A challenge on the way is answered; whatever else comes, we have left.
+        while let Some(Outcome { next: Next::Send, .. }) = self.exchange().await {}
         self.publish();
         tracing::info!(target = %self.registration.plan().target, "our registration was taken back");
     }
