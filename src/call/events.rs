@@ -53,6 +53,7 @@ pub(super) fn notice(event: Event) -> Option<(LegId, Notice)> {
         Event::Cancelled { leg, request } => with(leg, Happened::Cancelled, request),
         Event::HungUp { leg, request } => with(leg, Happened::HungUp, request),
         Event::Invited { .. }
+        | Event::Doubted { .. }
         | Event::OutOfDialog { .. }
         | Event::Requested { .. }
         | Event::Replied { .. }

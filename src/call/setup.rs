@@ -4,6 +4,7 @@
 use super::bridge::State;
 use super::desk::{CallTimer, Desk, Output};
 use super::early::Early;
+use super::entry::{self, Turned, Visitor};
 use super::journal::Journal;
 use super::leg::{Leg, Phase};
 use super::negotiation::{self, Kind};
@@ -21,6 +22,7 @@ use crate::media::Side;
 use crate::observe::metrics::Reach;
 use crate::record::{CallFacts, CallId, Lane, Step};
 use crate::route::{Query, Route, Target};
+use crate::sip::auth::Credentials;
 use crate::sip::endpoint::{Headers, Invite, LegId, Terms};
 use crate::sip::timer::TimerKey;
 use crate::sip::uri::escape_user;
@@ -52,18 +54,6 @@ struct Decided {
     offer: Option<sdp::Description>,
 }
 
-/// Why an arrival is refused, and the header fields that its status demands.
-struct Refused {
-    termination: Termination,
-    headers: Headers,
-}
-
-impl From<Termination> for Refused {
-    fn from(termination: Termination) -> Self {
-        Self { termination, headers: Headers::new() }
-    }
-}
-
 /// Decides about a new INVITE: a call that was placed, or a refusal that was sent.
 pub(super) fn admit(desk: &mut Desk, policy: &Arc<Policy>, key: usize, now: Instant, arrival: Arrival) -> Option<Call> {
     let call_id = CallId::new(desk.settings.shard, &desk.entropy.hex(24));
@@ -73,7 +63,12 @@ pub(super) fn admit(desk: &mut Desk, policy: &Arc<Policy>, key: usize, now: Inst
     journal.moment(now, Lane::Pbx, Lane::Trunkline, "INVITE", uri);
     match decide(desk, policy, now, &arrival, &mut journal) {
         Ok(decided) => place(desk, policy, key, now, arrival, decided, journal),
-        Err(Refused { termination, headers }) => {
+        Err(Turned::Challenged(status, headers)) => {
+            // Not the end of a call, but half of its beginning: the INVITE comes again, with credentials.
+            let _ = desk.endpoint.reject(now, arrival.leg, status, None, headers);
+            None
+        }
+        Err(Turned::Refused(termination, headers)) => {
             let trunk = journal.record().trunk.as_ref().and_then(|name| policy.trunks.by_name(name));
             let told = trunk.map_or_else(|| termination.clone(), |trunk| trunk.told(&termination));
             teardown::refuse(desk, now, arrival.leg, journal, &told, headers);
@@ -88,11 +83,9 @@ fn decide(
     now: Instant,
     arrival: &Arrival,
     journal: &mut Journal,
-) -> Result<Decided, Refused> {
-    let source = arrival.source.peer.ip().to_canonical();
-    let Some(trunk) = policy.trunks.matching(source, journal.steps()) else {
-        return Err(Termination::with_detail(Cause::UnknownSource, source.to_string()).into());
-    };
+) -> Result<Decided, Turned> {
+    let visitor = Visitor { request: &arrival.request, source: &arrival.source };
+    let trunk = entry::enter(desk, policy, now, visitor, journal.steps())?;
     journal.record_mut().trunk = Some(trunk.config.name.clone());
     if trunk.health.note(now, Witness::Caller, Sign::Alive).is_some() {
         desk.metrics.trunk_reach(&trunk.config.name, Reach::Up);
@@ -100,11 +93,14 @@ fn decide(
     if desk.settings.draining {
         return Err(Termination::new(Cause::Draining).into());
     }
+    if let Some(login) = &trunk.login {
+        desk.endpoint.protect(arrival.leg, trunk.config.name.clone(), Arc::clone(login));
+    }
     desk.endpoint.agree(arrival.leg, terms::of_caller(&trunk.config)).map_err(|unfit| {
         let termination = terms::termination(&unfit);
         let gate = termination.cause.entry().code.to_owned();
         journal.step(Step::Admission { gate, verdict: unfit.to_string() });
-        Refused { termination, headers: unfit.headers() }
+        Turned::Refused(termination, unfit.headers())
     })?;
     let slot = trunk.admission.admit(now).map_err(|refused| {
         let cause = match refused {
@@ -113,6 +109,7 @@ fn decide(
         };
         refused_admission(journal, cause)
     })?;
+    let source = arrival.source.peer.ip().to_canonical();
     let pending = policy.guard.pending(source).map_err(|_| refused_admission(journal, Cause::HalfOpen))?;
     let numbers = identity::decide(&arrival.request, &trunk, &policy.config.numbers, journal.steps());
     identity::survey::unread(&arrival.request, journal.steps());
@@ -270,6 +267,9 @@ impl Call {
         self.journal.record_mut().caller = Some(shown.caller.clone());
         let headers = self.headers_for(target, &shown);
         let outgoing = Outgoing {
+            to: None,
+            // A party that a target redirects to is another one, unless the realm says that it may ask.
+            credentials: target.credentials.clone().filter(|own| own.realm.is_some() || hop == target.hop),
             request_uri,
             hop,
             from: self.sender_for(desk, &shown.caller, shown.caller_name.as_deref()),
@@ -310,7 +310,7 @@ impl Call {
         let body = self.describe(desk, Side::B, direction, Kind::Offer);
         let max_forwards = self.request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1);
         let invite = Invite {
-            to: format!("<{}>", outgoing.request_uri),
+            to: outgoing.to.unwrap_or_else(|| format!("<{}>", outgoing.request_uri)),
             request_uri: outgoing.request_uri,
             hop: outgoing.hop.clone(),
             from: outgoing.from,
@@ -322,6 +322,9 @@ impl Call {
         self.note_invite(&outgoing.hop, &invite);
         let uri = invite.request_uri.clone();
         let id = desk.endpoint.invite_by(now, invite, outgoing.path, &outgoing.terms);
+        if let Some(credentials) = outgoing.credentials {
+            desk.endpoint.answer_challenges(id, credentials);
+        }
         desk.legs.insert(id, self.key);
         if let Some(b) = self.b.as_mut() {
             b.id = id;
@@ -415,6 +418,10 @@ pub(super) fn silence(desk: &mut Desk, timer: &mut Option<TimerKey>) {
 /// Leg B's INVITE before it has a leg.
 pub(super) struct Outgoing {
     pub request_uri: String,
+    /// `To`, if it is not the Request-URI.
+    pub to: Option<String>,
+    /// What the peer's challenges are answered with: its own, or nothing.
+    pub credentials: Option<Arc<Credentials>>,
     pub hop: Hop,
     pub from: String,
     pub headers: Headers,

@@ -6,7 +6,7 @@ use super::events::notice;
 use super::setup::{self, Arrival};
 use super::state::Call;
 use super::teardown::{self, EndedBy};
-use super::{Policy, bridge, door, transfer};
+use super::{Policy, bridge, door, registering, transfer};
 use crate::clock::Entropy;
 use crate::error::{Cause, Termination};
 use crate::media::{MediaEvent, Plane, Side};
@@ -21,7 +21,7 @@ use crate::sip::endpoint::{Census, Endpoint, Event, Headers, LegId, RequestId, S
 use crate::sip::header::Replaces;
 use crate::sip::timer::TimerWheel;
 use crate::sip::transaction::ClientId;
-use crate::sip::{Hop, Message, Source, StatusCode, Transmit};
+use crate::sip::{Hop, Message, Method, Source, StatusCode, Transmit, auth};
 use bytes::Bytes;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
@@ -62,7 +62,10 @@ impl Shard {
         metrics: Metrics,
         mut entropy: Entropy,
     ) -> Self {
-        let endpoint = Endpoint::new(sip, entropy.fork());
+        let mut endpoint = Endpoint::new(sip, entropy.fork());
+        let door =
+            auth::Settings { realm: settings.from_host.clone(), lifetime: policy.config.sip.nonce_lifetime.get() };
+        endpoint.set_guard(auth::Guard::new(door, &mut entropy.fork(), settings.epoch.0));
         let timers = TimerWheel::new();
         let desk = Desk {
             endpoint,
@@ -296,7 +299,11 @@ impl Shard {
         self.desk.turns += 1;
         match event {
             Event::Invited { leg, request, source } => self.invited(now, Arrival { leg, request, source }),
+            Event::OutOfDialog { id, request, source } if request.method() == Method::Register => {
+                registering::register(&mut self.desk, &self.policy, now, id, &request, &source);
+            }
             Event::OutOfDialog { id, source, .. } => self.options(now, id, source),
+            Event::Doubted { leg, why } => self.doubted(leg, why),
             Event::Closed { leg } => self.closed(now, leg),
             Event::Requested { leg, id, request } => self.requested(now, leg, id, &request),
             Event::Replied { sent, leg, status, response } => self.replied(now, leg, sent, Answer { status, response }),
@@ -349,6 +356,14 @@ impl Shard {
         }
     }
 
+    /// Somebody spoke in the name of a peer from elsewhere.
+    fn doubted(&self, leg: LegId, why: auth::Refusal) {
+        let call = self.desk.legs.get(&leg).and_then(|key| self.calls.get(*key));
+        if let Some(call) = call {
+            self.desk.metrics.auth_attempt(&call.trunk.config.name, why.as_str());
+        }
+    }
+
     fn replied(&mut self, now: Instant, leg: Option<LegId>, sent: SentId, answer: Answer) {
         let Some(leg) = leg else {
             self.desk.outputs.push_back(Output::Replied(sent, Box::new(answer)));
@@ -395,7 +410,7 @@ impl Shard {
 
     /// OPTIONS tells the truth: 503 while new calls would be refused.
     fn options(&mut self, now: Instant, id: RequestId, source: Source) {
-        let (status, headers) = door::ping(&self.desk, &self.policy, source.peer.ip());
+        let (status, headers) = door::ping(&self.desk, &self.policy, now, source.peer.ip());
         let _ = self.desk.endpoint.respond(now, id, status, None, headers, None);
     }
 

@@ -4,6 +4,7 @@
 mod change;
 mod door;
 mod early;
+mod entry;
 mod inside;
 mod looking;
 mod looping;
@@ -46,8 +47,8 @@ struct TestPlane(Rc<Told>);
 
 struct Bench {
     now: Instant,
-    shard: Shard,
     policy: Arc<Policy>,
+    shard: Shard,
     pbx: Endpoint,
     cloud: Endpoint,
     told: Rc<Told>,
@@ -101,9 +102,13 @@ impl Bench {
     }
 
     fn with_lines(trunk: &str, target: &str, route: &str) -> Self {
+        Self::with_configuration(config::parse(&configuration_text(trunk, target, route)).unwrap())
+    }
+
+    fn with_configuration(configuration: config::Config) -> Self {
         let now = clock::now();
         let mut entropy = Entropy::seeded(1);
-        let policy = Arc::new(Policy::new(configuration(trunk, target, route), &HashMap::new()).unwrap());
+        let policy = Arc::new(Policy::new(configuration, &HashMap::new()).unwrap());
         let gateway: SocketAddr = GATEWAY.parse().unwrap();
         let settings = ShardSettings {
             shard: 0,
@@ -120,8 +125,8 @@ impl Bench {
         let (pbx_events, cloud_events) = (vec![], vec![]);
         Self {
             now,
-            shard,
             policy,
+            shard,
             pbx,
             cloud,
             told,
@@ -285,8 +290,8 @@ fn status_of_refusal(events: &[Event]) -> Option<(u16, String)> {
     })
 }
 
-fn configuration(trunk: &str, target: &str, route: &str) -> config::Config {
-    config::parse(&format!(
+fn configuration_text(trunk: &str, target: &str, route: &str) -> String {
+    format!(
         r#"
         [sip]
         listen = ["udp:{GATEWAY}"]
@@ -314,8 +319,7 @@ fn configuration(trunk: &str, target: &str, route: &str) -> config::Config {
         hmac = "c2VjcmV0"
         [[room]]
         "#
-    ))
-    .unwrap()
+    )
 }
 
 const TO_PBX: &str = "fallback = { trunk = \"pbx\", number = \"2000\" }";

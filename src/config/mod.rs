@@ -4,6 +4,7 @@ pub mod extensions;
 pub mod value;
 // sections
 pub mod admin;
+pub mod auth;
 pub mod causes;
 pub mod daily;
 pub mod guard;

@@ -22,6 +22,12 @@ pub struct Sip {
     pub max_duration: Span,
     /// How long a drain waits for live calls before it ends them.
     pub drain_timeout: Span,
+    /// How long a nonce of ours may be used before it is stale.
+    pub nonce_lifetime: Span,
+    /// The shortest registration that is taken; shorter ones get 423.
+    pub register_min: Span,
+    /// The longest registration that is given.
+    pub register_max: Span,
     /// Shards, each on a thread of its own; 0 means one per core.
     pub shards: u8,
     /// Certificates, and whom to trust.
@@ -46,6 +52,9 @@ impl Default for Sip {
             t2: Span::from_secs(4),
             max_duration: Span::from_secs(4 * 3600),
             drain_timeout: Span::from_secs(30),
+            nonce_lifetime: Span::from_secs(300),
+            register_min: Span::from_secs(60),
+            register_max: Span::from_secs(3600),
             shards: 0,
             tls: None,
             resolver: vec![],

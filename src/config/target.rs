@@ -1,5 +1,6 @@
 //! `[[target]]`: a SIP address on the cloud side.
 
+use super::auth::{Register, TargetAuth};
 use super::keepalive::Keepalive;
 use super::session::{Reliable, SessionTimer};
 use super::trunk::PrivacyPolicy;
@@ -58,12 +59,12 @@ pub struct Target {
     /// Calls per second; no limit if absent.
     #[serde(default)]
     pub max_rate: Option<u32>,
-    /// Not in this version.
+    /// User and password for its challenges.
     #[serde(default)]
-    pub auth: Option<Later>,
-    /// Not in this version.
+    pub auth: Option<TargetAuth>,
+    /// Register at it.
     #[serde(default)]
-    pub register: Option<Later>,
+    pub register: Option<Register>,
     /// Not in this version.
     #[serde(default)]
     pub srtp: Option<Later>,

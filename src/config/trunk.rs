@@ -1,5 +1,6 @@
 //! `[[trunk]]`: a peer on the enterprise side.
 
+use super::auth::TrunkAuth;
 use super::causes::Causes;
 use super::extensions::ExtensionList;
 use super::keepalive::Keepalive;
@@ -85,12 +86,12 @@ pub struct Trunk {
     /// What the PBX is told of an end instead of what the catalogue says, by code.
     #[serde(default)]
     pub causes: Causes,
-    /// Not in this version.
+    /// User and password that its requests must prove.
     #[serde(default)]
-    pub auth: Option<Later>,
-    /// Not in this version.
+    pub auth: Option<TrunkAuth>,
+    /// May it register here? Its calls then come from, and calls to it go to, where it registered from.
     #[serde(default)]
-    pub register: Option<Later>,
+    pub register: bool,
     /// How often it is asked by OPTIONS whether it is there; not at all if absent.
     #[serde(default)]
     pub keepalive: Option<Keepalive>,

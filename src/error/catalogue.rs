@@ -77,6 +77,14 @@ catalogue! {
     // --- refused before the target was called
     /// No trunk has this source.
     UnknownSource = "unknown_source" Configuration 403 21 "source address belongs to no trunk" "add the PBX's address to `peers` of a [[trunk]], or drop the packet in a firewall";
+    /// The credentials do not fit.
+    WrongCredentials = "wrong_credentials" Pbx 401 21 "user or password is wrong" "compare `auth` of the [[trunk]] with the account that the PBX calls with";
+    /// Too many failures from this address.
+    WrongTooOften = "wrong_too_often" Pbx 403 21 "user or password was wrong too often from this address" "correct the account at the PBX; a try every six seconds is allowed meanwhile";
+    /// Nobody may register, or not this trunk.
+    NoRegistrar = "no_registrar" Configuration 403 21 "registrations are not taken" "set `register = true` on the [[trunk]] with its `auth`, or point the PBX's trunk here without registration";
+    /// A call from a target.
+    CallFromTarget = "call_from_target" Configuration 404 3 "calls from a target are not routed in this version" "none yet: take the number off this registration at the target, or call the other way";
     /// No route fits.
     NoRoute = "no_route" Configuration 404 3 "no route for this call" "add a [[route]] whose `trunk`, `called` and `caller` fit; the decision record names the condition that failed";
     /// A mandatory header is missing or broken.
@@ -129,7 +137,7 @@ catalogue! {
     /// It refused us.
     TargetForbidden = "target_forbidden" Cloud 403 21 "target refused this gateway" "check allow-lists and credentials at the target";
     /// It asked for credentials.
-    TargetWantsAuth = "target_wants_auth" Configuration 503 21 "target asks for credentials" "allow this gateway's address at the target";
+    TargetWantsAuth = "target_wants_auth" Configuration 503 21 "target asks for credentials, or refused ours" "compare `auth` of the target (user, password, realm) with the account, or allow this gateway's address there";
     /// It does not know the address.
     TargetNotFound = "target_not_found" Configuration 404 1 "target does not know this address" "compare `uri` of the target with the sip_uri that Daily gave";
     /// It is not available now.
@@ -193,7 +201,7 @@ catalogue! {
     /// The caller could not be connected.
     UpdateFailed = "update_failed" Api 502 41 "caller could not be connected to the room" "see the status that pinlessCallUpdate gave";
     /// The fallback failed too.
-    FallbackFailed = "fallback_failed" Configuration 503 41 "fallback could not be reached either" "check `fallback` of the route and `address` of its trunk";
+    FallbackFailed = "fallback_failed" Configuration 503 41 "fallback could not be reached either" "check `fallback` of the route, and `address` or the registration of its trunk";
 }
 
 /// An end: a cause and the particulars of this case.

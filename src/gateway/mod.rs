@@ -6,6 +6,7 @@ mod keepalive;
 mod moved;
 mod operations;
 mod peers;
+mod registrations;
 mod secure;
 pub mod shard_thread;
 mod start;
@@ -49,6 +50,7 @@ pub struct Gateway {
     companion: Option<(crate::room::CompanionHandle, JoinHandle<()>)>,
     config: Arc<crate::config::Config>,
     certificates: secure::Certificates,
+    registrations: registrations::Registrations,
 }
 
 /// What the listeners and the gateway's owner share.
@@ -144,6 +146,8 @@ impl Gateway {
 
     /// Ends everything at once; live calls get their BYE if it can be sent without waiting.
     pub async fn stop(&mut self) {
+        self.shared.draining.send_replace(true);
+        self.registrations.end().await;
         if let Some((companion, task)) = self.companion.take() {
             companion.shutdown();
             let _ = task.await;

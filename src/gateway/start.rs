@@ -1,6 +1,7 @@
 //! Starting: sockets first (they are what fails), then the parts from the inside out. Nothing runs until everything
 //! is bound, so that a start that fails leaves nothing behind.
 
+use super::registrations::{self, Registrations};
 use super::secure::Certificates;
 use super::shard_thread::{self, Control, Router, ShardInbox, Surroundings};
 use super::{Addresses, Gateway, Shared, keepalive};
@@ -20,6 +21,7 @@ use crate::observe::Metrics;
 use crate::observe::metrics::Direction;
 use crate::room::daily::verify::{SecretError, Verifier};
 use crate::room::{self, CompanionHandle};
+use crate::route::registration;
 use crate::sip::endpoint::Settings;
 use crate::sip::endpoint::aim::Reach;
 use crate::sip::{LocalAddress, Message, Protocol};
@@ -148,9 +150,11 @@ impl Gateway {
         let metrics = metrics.clone();
         let shared = Arc::new(Shared { shards: handles, recent, metrics, policy, draining, stage });
         let (threads, tasks) = (Vec::new(), Vec::new());
-        let addresses = bound.addresses;
+        let (addresses, registrations) = (bound.addresses, Registrations::default());
         let config = Arc::new(config);
-        let mut gateway = Self { addresses, shared, threads, tasks, tcp: Some(tcp), companion, config, certificates };
+        let tcp = Some(tcp);
+        let mut gateway =
+            Self { addresses, shared, threads, tasks, tcp, companion, config, certificates, registrations };
         // From here on there is something that a failure has to end.
         match gateway.run(&parts, bound.udp, inboxes, [bound.http, bound.admin]) {
             Ok(()) => Ok(gateway),
@@ -176,7 +180,31 @@ impl Gateway {
         self.tasks = keepalive::spawn(&parts.policy, &from_host(&parts.locals), &self.shared.shards, metrics);
         self.tasks.push(serve(admin, None, operations));
         self.tasks.push(serve(http, self.certificates.http(), webhooks));
+        self.begin_registrations(parts);
         Ok(())
+    }
+
+    fn begin_registrations(&mut self, parts: &Parts) {
+        let Policy { config, routes, registrar, standings, .. } = &*parts.policy;
+        let own: Vec<String> = parts.locals.iter().map(|local| local.advertised.clone()).collect();
+        for (position, target) in config.targets.iter().enumerate() {
+            let number = position % self.shared.shards.len().max(1);
+            let plan = target.register.as_ref().zip(routes.target(&target.name)).and_then(|(register, target)| {
+                registration::Plan::new(target, register, own.clone(), format!("tl{number:02x}-"))
+            });
+            let (Some(plan), Some(shard)) = (plan, self.shared.shards.get(number)) else { continue };
+            let around = registrations::Around {
+                shard: shard.clone(),
+                resolver: parts.resolver.clone(),
+                standings: standings.clone(),
+                metrics: parts.metrics.clone(),
+                leave: self.shared.draining.subscribe(),
+            };
+            self.registrations.begin(plan, around);
+        }
+        if config.trunks.iter().any(|trunk| trunk.register) {
+            self.registrations.sweep(registrar.clone(), parts.metrics.clone());
+        }
     }
 }
 

@@ -37,12 +37,27 @@ impl Gateway {
 impl Peers for Gateway {
     fn trunks(&self) -> Vec<TrunkStatus> {
         let peers = vec!["192.0.2.10".to_owned()];
-        vec![TrunkStatus { name: "pbx".to_owned(), peers, address: None, calls: 2, max_calls: None, health: health() }]
+        vec![TrunkStatus {
+            name: "pbx".to_owned(),
+            peers,
+            address: None,
+            calls: 2,
+            max_calls: None,
+            contacts: vec![],
+            health: health(),
+        }]
     }
 
     fn targets(&self) -> Vec<TargetStatus> {
         let uri = "sip:bot@sip.example.com".to_owned();
-        vec![TargetStatus { name: "daily".to_owned(), uri, calls: 2, max_calls: Some(9), health: health() }]
+        vec![TargetStatus {
+            name: "daily".to_owned(),
+            uri,
+            calls: 2,
+            max_calls: Some(9),
+            registration: None,
+            health: health(),
+        }]
     }
 
     fn bans(&self) -> Vec<BanStatus> {

@@ -9,6 +9,7 @@ use crate::config::target::{Redirect, TargetKind, Transfer};
 use crate::identity::headers::{PassList, Recipe};
 use crate::identity::template::{Template, TemplateError};
 use crate::sip::Hop;
+use crate::sip::auth::Credentials;
 use crate::sip::endpoint::aim::Path;
 use crate::trunk::admission::Admission;
 use crate::trunk::health::Health;
@@ -40,6 +41,8 @@ pub struct Target {
     pub reliable: Reliable,
     /// Session timers (RFC 4028).
     pub session_timer: SessionTimer,
+    /// What its challenges are answered with.
+    pub credentials: Option<Arc<Credentials>>,
     /// What is done when it asks for a transfer.
     pub transfer: Transfer,
     /// What is done when it redirects a call.
@@ -104,11 +107,20 @@ impl Target {
             codecs: target.effective_codecs(),
             reliable: target.reliable,
             session_timer: target.session_timer,
+            credentials: target.auth.as_ref().map(|auth| Arc::new(credentials(auth))),
             transfer: target.transfer,
             redirect: target.redirect,
             admission,
             keepalive: target.keepalive,
             health,
         })
+    }
+}
+
+fn credentials(auth: &config::auth::TargetAuth) -> Credentials {
+    Credentials {
+        username: auth.username.clone(),
+        password: auth.password.expose().to_owned(),
+        realm: auth.realm.clone(),
     }
 }

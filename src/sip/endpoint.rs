@@ -7,8 +7,10 @@ mod asking;
 mod callee;
 mod caller;
 mod cancel;
+mod challenged;
 mod clock;
 mod compose;
+mod doubt;
 mod extensions;
 mod fork;
 mod inbound;
@@ -29,6 +31,7 @@ pub use asking::{OwnContact, Standalone};
 pub use extensions::{Acknowledges, Terms, Unfit};
 pub use methods::{ALLOW, SUPPORTED};
 
+use super::auth::{Guard, Refusal};
 use super::header::Replaces;
 use super::timer::TimerWheel;
 use super::transaction::Timers;
@@ -268,6 +271,13 @@ pub enum Event {
         /// In words.
         note: String,
     },
+    /// A request in the dialog came from elsewhere and was not believed; it is answered. For the record.
+    Doubted {
+        /// The leg.
+        leg: LegId,
+        /// Why.
+        why: Refusal,
+    },
     /// The dialog of the leg is gone and nothing more can happen to the call; the last event with this id. It is the
     /// only event after a `cancel` that lost against a 2xx (which was ACKed and BYEd inside).
     Closed {
@@ -332,6 +342,8 @@ pub struct Endpoint {
     dialogs: usize,
     reach: aim::Reach,
     datagram_only: aim::DatagramOnly,
+    /// Checks what has to be proven.
+    guard: Option<Guard>,
     transmits: VecDeque<Transmit>,
     errands: VecDeque<aim::Errand>,
     events: VecDeque<Event>,
@@ -360,6 +372,7 @@ impl Endpoint {
             dialogs: 0,
             reach: aim::Reach::default(),
             datagram_only: aim::DatagramOnly::default(),
+            guard: None,
             transmits: VecDeque::new(),
             errands: VecDeque::new(),
             events: VecDeque::new(),

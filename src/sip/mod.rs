@@ -1,8 +1,10 @@
 //! The SIP stack, sans-IO: `(state, input, now) → outputs`. No runtime, no sockets, no clock, no configuration: bytes
 //! and timers go in, bytes, timers and events come out, so every race of RFC 3261 is a unit test.
 
+pub mod auth;
 pub mod dialog;
 pub mod endpoint;
+pub mod equality;
 pub mod header;
 pub mod method;
 pub mod session;

@@ -8,6 +8,7 @@ use crate::error::Termination;
 use crate::identity::headers::PassList;
 use crate::identity::region::Region;
 use crate::record::Step;
+use crate::sip::auth::{Hash, Login};
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct Trunk {
     pub health: Arc<Health>,
     /// Where calls towards it go, if it has an `address`.
     pub address: Option<TrunkAddress>,
+    /// What its requests must prove, if it has `auth`.
+    pub login: Option<Arc<Login>>,
     /// Numbers for what is dialled inside the PBX.
     pub extensions: HashMap<String, String>,
     /// Which of its headers go on to every target.
@@ -103,6 +106,7 @@ impl Table {
                 health,
                 address: trunk.address.as_deref().and_then(|address| TrunkAddress::parse(address).ok()),
                 peers: trunk.peers.iter().map(known).collect(),
+                login: trunk.auth.as_ref().map(|auth| Arc::new(login(auth))),
                 extensions: extensions(trunk),
                 pass: PassList::new(&trunk.pass_headers),
                 config: trunk.clone(),
@@ -176,6 +180,12 @@ impl Table {
         self.trunks.iter().find(|trunk| trunk.config.name == name).cloned()
     }
 
+    /// The trunks that are found by their user: those with `auth` and without `peers`.
+    pub fn by_user(&self) -> impl Iterator<Item = (&Arc<Trunk>, &Arc<Login>)> {
+        let nowhere = self.trunks.iter().filter(|trunk| trunk.peers.is_empty());
+        nowhere.filter_map(|trunk| trunk.login.as_ref().map(|login| (trunk, login)))
+    }
+
     /// All of them, in the order of the file.
     #[must_use]
     pub fn all(&self) -> &[Arc<Trunk>] {
@@ -192,6 +202,19 @@ impl Table {
             };
             steps.push(Step::Trunk { trunk: trunk.config.name.clone(), source: source.to_string(), failed });
         }
+    }
+}
+
+fn login(auth: &config::auth::TrunkAuth) -> Login {
+    let hash = |algorithm: &config::auth::Algorithm| match algorithm {
+        config::auth::Algorithm::Md5 => Hash::Md5,
+        config::auth::Algorithm::Sha256 => Hash::Sha256,
+        config::auth::Algorithm::Sha512 => Hash::Sha512_256,
+    };
+    Login {
+        username: auth.username.clone(),
+        password: auth.password.expose().to_owned(),
+        hashes: auth.algorithms.iter().map(hash).collect(),
     }
 }
 

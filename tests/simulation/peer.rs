@@ -235,6 +235,7 @@ impl Peer {
             | Event::Refused { .. }
             | Event::Unanswered { .. }
             | Event::Cancelled { .. }
+            | Event::Doubted { .. }
             | Event::Replied { .. }
             | Event::Noted { .. }
             | Event::Refreshed { .. }

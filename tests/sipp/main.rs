@@ -129,6 +129,14 @@ scenarios! {
     a_scanner_is_dropped_and_banned
     a_stranger_that_asks_too_fast_is_limited
     a_stranger_is_banned_and_the_ban_is_lifted
+    a_pbx_that_proves_itself_comes_in_by_its_user
+    challenges_are_offered_by_their_strength
+    a_wrong_password_is_refused
+    an_answer_to_an_old_challenge_is_stale
+    a_pbx_registers_asks_and_takes_back
+    a_cloud_that_wants_a_password_gets_it_in_every_request
+    a_password_that_is_refused_is_not_tried_again
+    the_gateway_registers_at_the_cloud
 }
 
 fn play(name: &str) {

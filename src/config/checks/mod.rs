@@ -1,6 +1,7 @@
 //! What must hold beyond the type of each value: names that exist, sections that need each other, addresses that can
 //! be reached. It stands apart from the types because most of it looks at two sections at once.
 
+mod credentials;
 mod edges;
 mod guard;
 mod peers;
@@ -22,6 +23,7 @@ pub(super) fn check(
     let mut check = Check { config, document, surroundings, problems: vec![], warnings: vec![] };
     check.sip();
     check.tls();
+    check.registrar();
     check.media();
     check.http_and_admin();
     check.numbers();

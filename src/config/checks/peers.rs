@@ -66,15 +66,17 @@ impl<'c> Check<'c> {
         for (position, trunk) in config.trunks.iter().enumerate() {
             let place = self.top().key("trunk").index(position);
             self.trunk(&place, trunk);
+            self.trunk_auth(&place, position, trunk);
             self.same_peers(&place, position, trunk);
         }
     }
 
     fn trunk(&mut self, place: &Place<'_>, trunk: &'c Trunk) {
         let name = &trunk.name;
-        if trunk.peers.is_empty() && trunk.address.is_none() {
+        if trunk.peers.is_empty() && trunk.address.is_none() && trunk.auth.is_none() {
             let message = format!("no call can come from or go to trunk `{name}`");
-            self.wrong(place, message, "add `peers` (where its calls come from) or `address` (where calls to it go)");
+            let remedy = "add `peers` (where its calls come from), `auth` (who its calls come from) or `address` (where calls to it go)";
+            self.wrong(place, message, remedy);
         }
         for (position, peer) in trunk.peers.iter().enumerate() {
             if let Peer::Net(net) = peer
@@ -201,6 +203,7 @@ impl<'c> Check<'c> {
         for (position, target) in config.targets.iter().enumerate() {
             let place = self.top().key("target").index(position);
             self.target_kind(&place.key("kind"), target);
+            self.target_auth(&place, target);
             self.target(&place, target);
             if !config.routes.iter().any(|route| route.targets.contains(&target.name)) {
                 let message = format!("no [[route]] uses target `{}`", target.name);

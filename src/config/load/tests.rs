@@ -15,6 +15,7 @@ static SMALLEST: std::sync::LazyLock<&str> = std::sync::LazyLock::new(|| EXAMPLE
 
 fn environment(name: &str) -> Option<String> {
     match name {
+        "HOME_OFFICE_PASSWORD" => Some("secret".to_owned()),
         "DAILY_API_KEY" => Some("key-of-the-rest-api".to_owned()),
         "DAILY_PINLESS_HMAC" => Some("c2VjcmV0IG9mIHRoZSBob29r".to_owned()),
         "TEXT" => Some("not-a-number".to_owned()),
@@ -80,7 +81,7 @@ fn all_examples_of_the_documentation_load_together() {
     let whole = EXAMPLES.concat().replace("[[route]]\ntargets = [\"daily\"]\n", "");
     let whole = format!("{whole}[[route]]\ntargets = [\"daily\"]\n").replace("pbx.example.com", "gw.example.com");
     let config = examine(&whole).unwrap_or_else(|error| panic!("{error}\n{whole}")).config;
-    assert_eq!((config.trunks.len(), config.targets.len(), config.routes.len(), config.rooms.len()), (2, 3, 2, 2));
+    assert_eq!((config.trunks.len(), config.targets.len(), config.routes.len(), config.rooms.len()), (3, 3, 2, 2));
 }
 
 #[test]
@@ -172,7 +173,7 @@ fn keys_of_later_versions_are_refused_by_name() {
         ("[observe]\nhep = \"x\"\n", "hep"),
         ("[signalwire]\nspace = \"x\"\n", "signalwire"),
         ("[[route]]\ntargets = [\"bot\"]\ntarget = \"bot\"\n", "target"),
-        ("[[target]]\nname = \"x\"\nkind = \"sip\"\nuri = \"sip:a@192.0.2.1\"\nauth = { username = \"u\" }\n", "auth"),
+        ("[[target]]\nname = \"x\"\nkind = \"sip\"\nuri = \"sip:a@192.0.2.1\"\nsrtp = \"off\"\n", "srtp"),
     ] {
         assert_eq!(problem(&with(more)), format!("`{key}` is not in this version; remove it"));
     }
@@ -229,7 +230,7 @@ fn what_refers_to_nothing_is_told_with_the_nearest_name() {
         ),
         (
             "[[trunk]]\nname = \"in\"\npeers = [\"192.0.2.11\"]\n[[route]]\ntargets = [\"bot\"]\nfallback = { trunk = \"in\", number = \"1\" }\n",
-            "the fallback calls trunk `in`, which has no `address`; add `address = \"sip:HOST\"` to that [[trunk]]",
+            "the fallback calls trunk `in`, which has no `address`; add `address = \"sip:HOST\"` or `register = true` to that [[trunk]]",
         ),
         (
             "[[route]]\ntargets = [\"bot\"]\nfallback = { status = 200 }\n",
@@ -249,7 +250,7 @@ fn what_refers_to_nothing_is_told_with_the_nearest_name() {
         ),
         (
             "[[trunk]]\nname = \"x\"\n",
-            "no call can come from or go to trunk `x`; add `peers` (where its calls come from) or `address` (where calls to it go)",
+            "no call can come from or go to trunk `x`; add `peers` (where its calls come from), `auth` (who its calls come from) or `address` (where calls to it go)",
         ),
     ] {
         assert_eq!(problem(&with(more)), expected);

@@ -120,6 +120,9 @@ impl Endpoint {
         if leg.is_some_and(|leg| self.legs.get(leg.0).is_none()) {
             return;
         }
+        if let (Some(leg), Some(response)) = (leg, &response) {
+            self.learn_nonce(leg, response);
+        }
         let status = match (report, response.as_ref().and_then(Message::status)) {
             (client::Report::Provisional, _) => return,
             (client::Report::Final, Some(status)) => status,

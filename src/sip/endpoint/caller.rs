@@ -1,6 +1,7 @@
 //! The commands of the calling side, and those that both sides have in a dialog: invite, acknowledge, reinvite, bye
 //! (RFC 3261 §13.2, §14.1, §15.1.1). Apart from the called side, which they mirror.
 
+use super::super::auth::Tries;
 use super::super::dialog::state::tagged;
 use super::super::transaction::ClientId;
 use super::super::transaction::client::Client;
@@ -105,6 +106,8 @@ impl Endpoint {
             offered: invite.body.is_some(),
             extensions,
             bye: Bye::No,
+            proof: None,
+            protection: None,
         });
         self.leg_index.insert(key, id);
         let request = Addressed { hop: invite.hop, from: None, branch, payload };
@@ -238,6 +241,11 @@ impl Endpoint {
         let plan = dialog.plan();
         let hop = state.hop_to(plan.next)?;
         let from = state.leaves_by(&hop);
+        let body = intent.body.map_or(&b""[..], |body| &body.bytes);
+        let mut headers = state.proof.as_mut().map(|proof| proof.of(&intent.method, &plan.request_uri, body));
+        if let Some(headers) = &mut headers {
+            headers.extend_from_slice(intent.headers);
+        }
         let outline = Outline {
             method: intent.method.clone(),
             request_uri: &plan.request_uri,
@@ -251,7 +259,7 @@ impl Endpoint {
             number,
             max_forwards: MAX_FORWARDS,
             contact: Some(state.contact.as_str()).filter(|_| methods::shows_contact(&intent.method)),
-            headers: intent.headers,
+            headers: headers.as_ref().unwrap_or(intent.headers),
             body: intent.body,
         };
         let payload = outline.write(&self.settings);
@@ -304,6 +312,7 @@ impl Endpoint {
             answers: Vec::new(),
             purpose,
             cancel: Cancel::No,
+            tries: Tries::default(),
             alarms: Alarms::default(),
         });
         if let Some(entry) = self.clients.get_mut(id) {

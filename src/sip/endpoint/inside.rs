@@ -33,9 +33,12 @@ impl Endpoint {
         if let Some((status, headers)) = refusal {
             return self.refuse(now, fresh, status, &headers);
         }
-        let Some(leg) = id.and_then(|id| self.legs.get_mut(id)) else { return };
-        leg.peer = Some(fresh.source);
         let id = LegId(id.unwrap_or_default());
+        if let Some((status, headers)) = self.doubted(now, id, &fresh) {
+            return self.refuse(now, fresh, status, &headers);
+        }
+        let Some(leg) = self.legs.get_mut(id.0) else { return };
+        leg.peer = Some(fresh.source);
         match fresh.method {
             Method::Invite => self.reinvited(now, id, fresh),
             Method::Bye => self.hung_up(now, id, fresh),

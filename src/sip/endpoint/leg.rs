@@ -7,6 +7,8 @@ use super::super::session::reliable::Inbox;
 use super::super::uri::{self, Uri};
 use super::super::{HeaderName, Hop, HopAddress, Message, Protocol, Source};
 use super::aim::{Nat, Path};
+use super::challenged::Proof;
+use super::doubt::Protection;
 use super::extensions::Extensions;
 use super::{Endpoint, Event, Headers, LegId};
 
@@ -55,6 +57,10 @@ pub(super) struct Leg {
     /// What this leg does besides RFC 3261.
     pub(super) extensions: Option<Box<Extensions>>,
     pub(super) bye: Bye,
+    /// What challenges to its requests are answered with.
+    pub(super) proof: Option<Box<Proof>>,
+    /// Who may speak in it, if that has to be proven.
+    pub(super) protection: Option<Box<Protection>>,
 }
 
 /// An early dialog of the caller.

@@ -4,7 +4,7 @@
 use super::super::Method;
 
 /// The methods that are understood (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY, REGISTER";
 
 /// The extensions that are understood, as `Supported` lists them (RFC 3261 §20.37): RFC 3891 and RFC 4488.
 pub const SUPPORTED: &str = "replaces, norefersub";
@@ -19,7 +19,7 @@ pub(super) fn supports(option: &[u8]) -> bool {
 
 /// May a request of this method begin something outside of a dialog?
 pub(super) const fn begins(method: &Method) -> bool {
-    matches!(method, Method::Invite | Method::Options)
+    matches!(method, Method::Invite | Method::Options | Method::Register)
 }
 
 /// Does a request of this method belong into a dialog? Outside of one it gets 481.

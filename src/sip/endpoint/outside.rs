@@ -82,6 +82,8 @@ impl Endpoint {
             offered: !request.body().is_empty(),
             extensions: None,
             bye: Bye::No,
+            proof: None,
+            protection: None,
         });
         let leg = LegId(id);
         let Some(server) = self.open(now, fresh, tag, Some(leg)) else {

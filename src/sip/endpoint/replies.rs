@@ -74,6 +74,8 @@ impl Endpoint {
         let Some(entry) = self.clients.get(id) else { return };
         let purpose = entry.purpose;
         let spare = self.spare_invite(now, id, step.report, input.as_ref().map(|(_, message)| message));
+        let response = input.as_ref().map(|(_, message)| message).filter(|_| step.report == Some(Report::Failure));
+        let challenged = self.challenged(id, response);
         match step.send {
             Some(Send::Request) => self.repeat_request(id),
             Some(Send::Ack) => self.acknowledge_failure(id, input.as_ref().map(|(_, message)| message)),
@@ -97,7 +99,12 @@ impl Endpoint {
                 self.progressed(now, id, purpose, source, response);
             }
             (Some(Report::Success), Some((source, response))) => self.accepted(now, id, purpose, &source, response),
-            (Some(Report::Failure), Some((_, response))) => self.failed(now, purpose, response),
+            (Some(Report::Failure), Some((_, response))) => {
+                let again = challenged.is_some_and(|request| self.send_again(now, purpose, request, &response));
+                if !again {
+                    self.failed(now, purpose, response);
+                }
+            }
             (Some(Report::Timeout), _) => self.silent(now, purpose, Silence::Timeout),
             (Some(Report::Transport), _) => self.silent(now, purpose, Silence::Transport),
             _ => {}
@@ -106,6 +113,8 @@ impl Endpoint {
 
     pub(super) fn other_step(&mut self, now: Instant, id: u64, step: OtherStep, input: Option<Message>) {
         let spare = self.spare_other(now, id, step.report);
+        let response = input.as_ref().filter(|_| step.report == Some(client::Report::Final));
+        let challenged = self.challenged(id, response);
         let Some(entry) = self.clients.get_mut(id) else { return };
         let (purpose, name) = (entry.purpose, entry.name);
         if step.report == Some(client::Report::Final) {
@@ -121,6 +130,11 @@ impl Endpoint {
         }
         if let Some(spare) = spare {
             return self.retry(now, spare, id, "no answer");
+        }
+        if let (Some(challenged), Some(response)) = (challenged, &input)
+            && self.send_again(now, purpose, challenged, response)
+        {
+            return;
         }
         match (purpose, step.report) {
             (_, None | Some(client::Report::Provisional)) => {}
@@ -235,6 +249,7 @@ impl Endpoint {
         state.to_acknowledge = Some(ToAcknowledge { client: id, number });
         entry.answers.push(Answer { tag: response.to_tag().map(Box::from), ack: None });
         self.note_success(now, leg, &response);
+        self.learn_nonce(leg, &response);
         self.events.push_back(Event::Answered { leg, response });
     }
 
@@ -257,6 +272,7 @@ impl Endpoint {
             entry.request = Bytes::new();
             entry.answers.push(Answer { tag: response.to_tag().map(Box::from), ack: None });
         }
+        self.learn_nonce(leg, &response);
         let hanging_up = !matches!(self.legs.get(leg.0).map(|state| &state.bye), Some(Bye::No));
         if hanging_up {
             // The layer above is done with this leg.

@@ -1,6 +1,7 @@
 //! The transactions as the endpoint keeps them: a state machine each, the bytes it may have to repeat, its two timers,
 //! and whom its outcome concerns. Apart from the machines, which know neither bytes nor tables.
 
+use super::super::auth::Tries;
 use super::super::timer::{TimerKey, TimerWheel};
 use super::super::transaction::client::Client;
 use super::super::transaction::client_invite::ClientInvite;
@@ -64,6 +65,8 @@ pub(super) struct ClientEntry {
     pub(super) answers: Vec<Answer>,
     pub(super) purpose: Purpose,
     pub(super) cancel: Cancel,
+    /// The challenges that were answered for it.
+    pub(super) tries: Tries,
     pub(super) alarms: Alarms,
 }
 

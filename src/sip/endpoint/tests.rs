@@ -5,6 +5,7 @@ mod asking;
 mod callee;
 mod caller;
 mod cancel;
+mod challenges;
 mod dialog;
 mod network;
 mod noise;

@@ -148,6 +148,7 @@ impl Side {
             | Event::ReinviteAnswered { leg, .. }
             | Event::ReinviteRefused { leg, .. }
             | Event::Acknowledged { leg, .. }
+            | Event::Doubted { leg, .. }
             | Event::Unacknowledged { leg }
             | Event::Refreshed { leg, .. }
             | Event::RefreshDue { leg }

@@ -28,7 +28,6 @@ fn each_refusal_has_its_status_and_says_why() {
     );
     assert_eq!(refused("gw.example.com SIP/2.0", "gw.example.com SIP/3.0"), "505 Version Not Supported");
     assert_eq!(refused("INVITE", "PUBLISH"), "405 Method Not Allowed");
-    assert_eq!(refused("INVITE", "REGISTER"), "405 Method Not Allowed");
     assert_eq!(refused("INVITE", "invite"), "405 Method Not Allowed");
     assert_eq!(refused("INVITE sip:", "INVITE http:"), "416 Unsupported URI Scheme");
     assert_eq!(refused("Max-Forwards: 70", "Max-Forwards: 0"), "483 Too Many Hops");
