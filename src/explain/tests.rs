@@ -127,7 +127,7 @@ fn a_call_is_told_from_its_trunk_to_the_invite_that_would_leave() {
     assert_eq!(failed(&story.passed_over[0]).as_deref(), Some("would fit, but route 2 stands before it"));
     assert_eq!(failed(&story.room[0]).as_deref(), Some("the trunk is `avaya`, not `branch`"));
     assert_eq!(failed(&story.room[1]), None);
-    assert!(story.afterwards[0].contains("target `bots` at tcp:203.0.113.99:5060"), "{:?}", story.afterwards);
+    assert!(story.afterwards[0].contains("target `bots` at tcp 203.0.113.99:5060"), "{:?}", story.afterwards);
     assert!(story.afterwards[1].contains("480 Call later"), "{:?}", story.afterwards);
 }
 
