@@ -24,10 +24,12 @@ pub(super) fn opens(desk: &Desk, policy: &Policy, now: Instant, source: &Source,
     }
     // Whom only the user would name is asked for it first.
     let may_prove = matches!(message.method(), Method::Invite | Method::Register);
-    if may_prove && policy.trunks.by_user().next().is_some() {
-        return true;
-    }
-    match policy.guard.new_request(now, from, message.call_id()) {
+    let admitted = if may_prove && policy.trunks.by_user().next().is_some() {
+        policy.guard.newcomer(now)
+    } else {
+        policy.guard.new_request(now, from, message.call_id())
+    };
+    match admitted {
         Ok(()) => true,
         Err(refusal) => {
             turned_away(desk, refusal);

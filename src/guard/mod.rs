@@ -179,14 +179,21 @@ impl Guard {
     /// # Errors
     /// It is to be dropped without a word.
     pub fn new_request(&self, now: Instant, source: IpAddr, call: &[u8]) -> Result<(), Refusal> {
-        if !self.memory.all.take(self.at(now), self.settings.rate_all, 1) {
-            return Err(Refusal::RateAll);
-        }
+        self.newcomer(now)?;
         self.strike(now, source, Offence::Refused, self.memory.strangers.mark(call));
         match self.settings.unknown {
             config::guard::Unknown::Drop => Err(Refusal::Unknown),
             config::guard::Unknown::Refuse => Ok(()),
         }
+    }
+
+    /// A new request of a stranger who may yet prove who it is: one of all that strangers send.
+    ///
+    /// # Errors
+    /// It is to be dropped without a word: a challenge costs memory for half a minute, and the address may be forged.
+    pub fn newcomer(&self, now: Instant) -> Result<(), Refusal> {
+        let room = self.memory.all.take(self.at(now), self.settings.rate_all, 1);
+        if room { Ok(()) } else { Err(Refusal::RateAll) }
     }
 
     /// Somebody gave wrong credentials; peers are forgiven, as their address can be forged.

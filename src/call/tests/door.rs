@@ -151,3 +151,20 @@ fn invites_without_final_response_are_bounded_for_a_peer_too() {
     bench.call(Some(audio("sendrecv", "0 8")));
     assert_eq!(bench.live().len(), 2);
 }
+
+#[test]
+fn strangers_who_may_prove_who_they_are_cannot_make_us_remember_any_number_of_them() {
+    let text = configuration_text("", "", "").replace(
+        "peers = [\"192.0.2.2\"]",
+        "peers = [\"192.0.2.2\"]\n[[trunk]]\nname = \"roaming\"\nauth = { username = \"line\", password = \"secret\" }",
+    );
+    let mut bench = Bench::with_configuration(config::parse(&(text + "[guard]\nrate_all = 5")).unwrap());
+    let answers: Vec<u16> = (1..=50)
+        .filter_map(|number| bench.knock(&format!("203.0.113.{number}:5060"), "REGISTER", number))
+        .map(|(status, ..)| status)
+        .collect();
+    assert!((1..=6).contains(&answers.len()), "{answers:?}");
+    assert!(bench.knock(PBX, "OPTIONS", 60).is_some(), "a peer is none of them");
+    bench.now += Duration::from_secs(1);
+    assert!(bench.knock(STRANGER, "REGISTER", 61).is_some(), "there is room again");
+}
