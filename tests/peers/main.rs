@@ -5,6 +5,7 @@ mod certificates;
 mod dns;
 mod kamailio;
 mod process;
+mod registrars;
 mod softphone;
 
 use certificates::Certificates;

@@ -1,11 +1,9 @@
 //! Who registers where, with Digest, between programs that are not ours: the gateway at Kamailio, which wants the password
 //! for every call too, and baresip at the gateway.
 
-mod process;
-
-use process::{Sipp, free_port, listens, media_ports, until};
+use super::process::{Sipp, free_port, listens, media_ports, until};
+use super::{PATIENCE, installed, listener};
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -13,28 +11,6 @@ use std::time::Duration;
 use trunkline::gateway::Gateway;
 use trunkline::record::{CallRecord, CallState};
 use trunkline::sip::Protocol;
-
-/// How long a registration or a call may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Is this program here? In CI a missing one is a failure, elsewhere a test that is skipped, loudly.
-fn installed(program: &str, package: &str) -> bool {
-    let found = std::env::var_os("PATH").is_some_and(|path| {
-        std::env::split_paths(&path).chain(["/usr/sbin".into()]).any(|folder| folder.join(program).exists())
-    });
-    if !found {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "{program} is not installed (apt-get install {package}), and this is CI"
-        );
-        eprintln!("\n*** SKIPPED: {program} is not installed (apt-get install {package}) ***\n");
-    }
-    found
-}
-
-fn listener(gateway: &Gateway, wanted: Protocol) -> SocketAddr {
-    gateway.addresses().sip.iter().find(|(protocol, _)| *protocol == wanted).unwrap().1
-}
 
 /// The one call that was answered, once it is over.
 async fn finished(gateway: &Gateway) -> Arc<CallRecord> {
