@@ -55,11 +55,11 @@ impl Call {
             Command::EndUnacknowledged => self.end(desk, now, Termination::new(Cause::NoAck), EndedBy::Gateway),
             Command::EndDialogLost => {
                 let cause = if side == Side::A { Cause::PbxLostDialog } else { Cause::CloudLostDialog };
-                self.end(desk, now, Termination::new(cause), EndedBy::Side(side));
+                self.lost(desk, now, side, Termination::new(cause), EndedBy::Side(side));
             }
             Command::EndExpired => {
                 let cause = if side == Side::A { Cause::SessionExpiredPbx } else { Cause::SessionExpiredCloud };
-                self.end(desk, now, Termination::new(cause), EndedBy::Gateway);
+                self.lost(desk, now, side, Termination::new(cause), EndedBy::Gateway);
             }
             Command::EndUnpracked => self.end(desk, now, Termination::new(Cause::NoPrack), EndedBy::Gateway),
             Command::AcknowledgeOnly => self.acknowledge(desk, now, side),
@@ -212,6 +212,17 @@ impl Call {
         }
         let cause = if side == Side::A { Cause::CallerHungUp } else { Cause::CalleeHungUp };
         self.end_with(desk, now, Termination::new(cause), EndedBy::Side(side), message);
+    }
+}
+
+impl Call {
+    /// A leg is lost without a BYE: a caller who is still held for the bot is diverted, as if leg B had hung up.
+    fn lost(&mut self, desk: &mut Desk, now: Instant, side: Side, end: Termination, by: EndedBy) {
+        if side == Side::B && self.hold_dropped() && self.state != State::Diverting && self.route.fallback.is_some() {
+            self.divert_or_end(desk, now, end);
+        } else {
+            self.end(desk, now, end, by);
+        }
     }
 }
 

@@ -464,3 +464,18 @@ fn a_caller_who_took_a_change_of_a_bot_that_is_gone_is_told_what_holds_with_the_
     bench.pump();
     assert_eq!(bench.flows(Side::A), (Flow::Open, Flow::Open));
 }
+
+#[test]
+fn a_caller_who_is_held_by_a_bot_that_is_gone_without_a_word_goes_to_the_fallback() {
+    let mut bench = Bench::new(TO_PBX);
+    let (a, b) = bench.connected();
+    bench.pbx.reinvite(bench.now, a, vec![], Some(audio("sendonly", "0"))).unwrap();
+    bench.pump();
+    bench.cloud.reject(bench.now, b, StatusCode::NO_SUCH_TRANSACTION, None, vec![]).unwrap();
+    bench.pump();
+    let fallback = invited(&bench.pbx_events).expect("the PBX was called back");
+    bench.pbx.answer(bench.now, fallback, vec![], Some(audio("sendrecv", "0"))).unwrap();
+    bench.pump();
+    assert_eq!(bench.state(), CallState::Connected);
+    assert!(bench.records.is_empty());
+}
