@@ -3,11 +3,12 @@
 pub mod args;
 pub mod check;
 pub mod demo;
+pub mod provision;
 pub mod run;
 pub mod schema;
 pub mod sim;
 
-use args::{Arguments, Command};
+use args::{Account, Arguments, Command, Provision};
 use check::Print;
 use clap::Parser as _;
 use std::process::ExitCode;
@@ -54,7 +55,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Sim(sim) => sim::run(sim),
         Command::Explain(_) => not_in_this_version("explain"),
         Command::Doctor(_) => not_in_this_version("doctor"),
-        Command::Provision(_) => not_in_this_version("provision"),
+        Command::Provision(Provision { account: Account::Daily(args) }) => provision::daily(&args).into(),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod http;
 pub mod media;
 pub mod numbers;
 pub mod observe;
+pub mod provision;
 pub mod room;
 pub mod route;
 pub mod sip;
@@ -17,6 +18,7 @@ pub mod trunk;
 // from text to a checked snapshot
 mod checks;
 mod document;
+pub mod draft;
 pub mod effective;
 pub mod load;
 mod problem;
