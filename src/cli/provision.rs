@@ -303,7 +303,7 @@ fn run_all(
     for errand in errands {
         if let Errand::Set(set) = errand {
             let value = if report.dry_run { MASKED.to_owned() } else { set.value };
-            report.to_set(ToSet { value, ..set });
+            report.ask_to_set(ToSet { value, ..set });
         }
     }
     Ok(())

@@ -78,7 +78,7 @@ impl Report {
         self.files.push(written);
     }
 
-    pub(super) fn to_set(&mut self, set: ToSet) {
+    pub(super) fn ask_to_set(&mut self, set: ToSet) {
         match &set.env {
             Some(name) => eprintln!("set the environment variable {name} (`{}`) to the value on stdout", set.key),
             None => eprintln!("set `{}` in the configuration to the value on stdout", set.key),
