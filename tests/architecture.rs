@@ -36,6 +36,11 @@ const RULES: &[Rule] = &[
         why: "the sans-IO cores know nothing above them and not each other: sdp is joined to sip by call, media gets plain values",
     },
     Rule {
+        of: &["tls"],
+        never: Never::PartsBut(BOTTOM),
+        why: "certificates are loaded alike for the check, the transports and the listeners, so they know none of them",
+    },
+    Rule {
         of: &["config"],
         never: Never::Parts(&["call", "room", "transport", "http", "gateway", "sim", "store", "observe"]),
         why: "the configuration is an immutable value that others read; it starts nothing",
@@ -46,6 +51,11 @@ const RULES: &[Rule] = &[
         why: "decisions are made from a message and the configuration alone, or `explain` could not repeat them",
     },
     Rule {
+        of: &["guard"],
+        never: Never::PartsBut(&["clock", "error", "record", "config"]),
+        why: "it is asked before anything is parsed: bytes and addresses are all it may know",
+    },
+    Rule {
         of: &["call"],
         never: Never::Parts(&["transport", "http", "gateway", "sim", "store"]),
         why: "calls are values in their shard: sockets and servers come to them as events",
@@ -54,6 +64,31 @@ const RULES: &[Rule] = &[
         of: &["room"],
         never: Never::Parts(&["sip", "sdp", "media", "call", "transport", "gateway", "sim"]),
         why: "the companion gets CallFacts and never sees SIP",
+    },
+    Rule {
+        of: &["explain"],
+        never: Never::Parts(&["transport", "http", "gateway", "sim", "store"]),
+        why: "a rehearsal has nothing to send with",
+    },
+    Rule {
+        of: &[
+            "call",
+            "config",
+            "identity",
+            "media",
+            "observe",
+            "record",
+            "room",
+            "route",
+            "sdp",
+            "sip",
+            "store",
+            "transport",
+            "trunk",
+            "http",
+        ],
+        never: Never::Parts(&["explain"]),
+        why: "a live call does not know that calls are rehearsed, too",
     },
     Rule {
         of: &["observe", "store"],
@@ -86,7 +121,7 @@ const RULES: &[Rule] = &[
         why: "the command line is the edge: it knows all, nobody knows it",
     },
     Rule {
-        of: &["sip", "sdp", "media", "call", "trunk", "identity", "route", "room"],
+        of: &["sip", "sdp", "media", "call", "guard", "trunk", "identity", "route", "room", "explain"],
         never: Never::Package("tokio", &["room/driver", "room/daily/rest"]),
         why: "state machines take `now` and return effects; a runtime inside would end their tests under a virtual clock",
     },
@@ -97,7 +132,9 @@ const EVERYBODY: &[&str] = &[
     "clock",
     "config",
     "error",
+    "explain",
     "gateway",
+    "guard",
     "http",
     "identity",
     "media",
@@ -109,6 +146,7 @@ const EVERYBODY: &[&str] = &[
     "sim",
     "sip",
     "store",
+    "tls",
     "transport",
     "trunk",
 ];

@@ -140,7 +140,7 @@ struct Expectations {
 fn target(more: &str) -> Target {
     let text = format!("[[target]]\nname = \"cloud\"\nkind = \"sip\"\nuri = \"sip:bot@192.0.2.99\"\n{more}");
     let config: Config = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    Target::new(&config.targets[0], Arc::default()).unwrap()
+    Target::new(&config.targets[0], None).unwrap()
 }
 
 /// Checks one row; what is wrong with it.

@@ -6,8 +6,12 @@ use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::time::Duration;
 use tempfile::TempDir;
+use trunkline::gateway::Gateway;
+use trunkline::sim::bot::{Bot, BotOptions};
 use trunkline::sim::daily::{Daily, DailyOptions, Endpoint, RestFault};
+use trunkline::sim::pbx::{CallPlan, HangUp, Pbx, PbxOptions};
 
 const OWN_HMAC: &str = "b3duLXNlY3JldA==";
 
@@ -433,4 +437,45 @@ async fn a_webhook_that_nobody_answers_says_to_start_the_gateway() {
     account.run(&[]).await.failed("start the gateway");
     assert_eq!(account.file("hmac").as_deref(), account.own()["hmac"].as_str(), "the entry is there");
     assert_eq!(account.daily.account()["webhooks"], json!([]));
+}
+
+// --- what was provisioned, used
+
+/// Thirty-two ports in a row that nobody holds, below the ephemeral ones.
+fn media_ports() -> String {
+    let free = |port: u16| std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok();
+    let start = u16::try_from(std::process::id() % 38).unwrap();
+    let mut firsts = (0..38_u16).map(|at| 31_520 + (start + at) % 38 * 32);
+    let first = firsts.find(|first| (*first..first + 32).all(free)).expect("free media ports");
+    format!("{first}-{}", first + 31)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_with_the_provisioned_address_and_secret_brings_a_caller_to_the_bot() {
+    let mut account = Account::empty().await;
+    account.provision = "events = false".to_owned();
+    account.run(&[]).await.is_done(true);
+    let bot = Bot::start(BotOptions::default()).await.unwrap();
+    let pbx = Pbx::start(PbxOptions::default()).await.unwrap();
+    let text = account.configuration().replace("192.0.2.1", "127.0.0.1").replace("${env:KEY}", "simulated-api-key");
+    let text = text
+        .replace("[http]\n", "[http]\nlisten = \"127.0.0.1:0\"\n")
+        .replace("[[room]]\n", &format!("[[room]]\nbot = {{ start_url = \"{}\" }}\n", bot.start_url()))
+        // Bots reach it where it listens.
+        .replace("public_url = \"https://gw.example.com\"\n", "");
+    let media = format!("[media]\nbind = \"127.0.0.1\"\nports = \"{}\"\nworkers = 1\n", media_ports());
+    std::fs::write(account.path("t.toml"), format!("{text}\n{media}[admin]\nlisten = \"127.0.0.1:0\"\n")).unwrap();
+    let config = trunkline::config::load(&account.path("t.toml")).unwrap_or_else(|problem| panic!("{problem}"));
+    let mut gateway = Gateway::start(config).await.unwrap_or_else(|problem| panic!("{problem}"));
+    // Only the host of the public address is missing here; the secret of the entry signs.
+    account.daily.announce_to(format!("http://{}/daily/dialin", gateway.addresses().http));
+    let mut plan = CallPlan::new(gateway.addresses().sip[0].1, "+12025550101", "2025550100");
+    plan.hang_up = HangUp::AfterBot(25);
+    plan.patience = Duration::from_secs(45);
+    pbx.call(plan).await.unwrap();
+    let calls = account.daily.calls();
+    assert_eq!((calls.len(), &calls[0].webhook_answers), (1, &vec![200]), "{calls:#?}");
+    assert!(calls[0].room.is_some() && calls[0].heard_in_room > 0, "{calls:#?}");
+    account.nobody_was_harmed();
+    gateway.stop().await;
 }

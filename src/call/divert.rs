@@ -7,6 +7,7 @@ use super::leg::Phase;
 use super::setup::Outgoing;
 use super::state::{Attempt, Call, Hold};
 use super::teardown::EndedBy;
+use super::terms;
 use crate::config::route::{Fallback, TrunkFallback};
 use crate::error::{Cause, Termination};
 use crate::media::{RelayCommand, Side};
@@ -51,6 +52,14 @@ impl Call {
     pub fn divert_or_end(&mut self, desk: &mut Desk, now: Instant, failure: Termination) {
         if matches!(self.attempt, Attempt::Fallback { .. }) || self.state == State::Ending {
             return; // already on the way
+        }
+        if self.state == State::Waiting {
+            // The caller never heard this leg: it rings for the next one.
+            if let Some(b) = self.b.take() {
+                let lane = self.lane(Side::B);
+                self.let_go(desk, now, b, lane, &failure.reason_header());
+            }
+            self.state = State::Calling;
         }
         match self.route.fallback.clone() {
             Some(Fallback::Trunk(to)) => self.divert(desk, now, failure, &to),
@@ -99,6 +108,7 @@ impl Call {
             outcome: format!("calling {} at trunk {}", to.number, to.trunk),
         });
         self.journal.record_mut().state = CallState::Diverting;
+        self.journal.record_mut().fallback = Some(to.trunk.clone());
         self.attempt = Attempt::Fallback { after: failure };
         if self.state != State::Calling {
             self.state = State::Diverting;
@@ -113,9 +123,12 @@ impl Call {
             from: self.sender_for(desk, caller, name),
             headers: vec![(Cow::Borrowed("x-trunkline-call"), self.id.to_string())],
             takes: trunk.config.codecs.clone(),
+            path: trunk.config.path(),
+            media_address: trunk.config.media_address(),
             formats,
             ring: to.ring_timeout.get(),
             to_lane: Lane::Pbx,
+            terms: terms::of_fallback(&trunk.config),
         };
         self.send_invite(desk, now, outgoing);
     }
@@ -134,8 +147,10 @@ impl Call {
         }
     }
 
-    /// The fallback answered: the relay turns to it and the old leg is hung up.
+    /// The fallback, or the target of a caller who was answered at once, answered: the relay turns to it and the old leg, if
+    /// there is one, is hung up.
     pub fn join_fallback(&mut self, desk: &mut Desk, now: Instant) {
+        self.stop_ringing_back();
         if let Some(relay) = &self.relay {
             relay.command(RelayCommand::Reset(Side::B));
         }
@@ -148,6 +163,10 @@ impl Call {
             _ => State::Up,
         };
         self.journal.record_mut().state = CallState::Connected;
+        if self.hold_dropped() {
+            self.journal.record_mut().state = CallState::Held;
+            desk.outputs.push_back(Output::Report(room::Report::Answered(self.id.clone())));
+        }
         let reason = match &self.attempt {
             Attempt::Fallback { after } => after.reason_header(),
             Attempt::Target { .. } | Attempt::Transferred { .. } => String::new(),

@@ -28,6 +28,7 @@ impl Journal {
             state: CallState::Calling,
             trunk: None,
             target: None,
+            fallback: None,
             caller: None,
             called: None,
             correlation: std::collections::BTreeMap::new(),

@@ -2,10 +2,13 @@
 //! (`bridge`), and everything that can be known about a call is data in its record.
 
 mod align;
+mod at_once;
 pub mod bridge;
 mod commands;
 pub mod desk;
 mod divert;
+mod door;
+mod early;
 mod events;
 mod exchange;
 mod inside;
@@ -13,17 +16,22 @@ pub mod journal;
 pub mod leg;
 mod negotiation;
 pub mod policy;
+mod reach;
 mod redirect;
+mod refresh;
 mod refusal;
 mod setup;
 pub mod shard;
 mod state;
 mod teardown;
+mod terms;
 mod transfer;
 mod update;
 
 pub use desk::{Answer, Output, ShardSettings};
+pub(crate) use door::targets as obstacle_of_targets;
 pub use policy::Policy;
+pub(crate) use reach::retry_after;
 pub use shard::{Page, Shard};
 
 #[cfg(test)]

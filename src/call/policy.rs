@@ -2,6 +2,7 @@
 //! makes a new one; calls keep the one they started with.
 
 use crate::config::Config;
+use crate::guard::Guard;
 use crate::{route, trunk};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,6 +16,8 @@ pub struct Policy {
     pub trunks: trunk::Table,
     /// Routes and their targets.
     pub routes: route::Table,
+    /// What strangers may do.
+    pub guard: Guard,
     /// Header names (lower case) of the PBX's INVITE that room plans match on.
     pub room_headers: Vec<String>,
 }
@@ -29,6 +32,7 @@ impl Policy {
     pub fn new(config: Config, resolved: &HashMap<String, Vec<IpAddr>>) -> Result<Self, route::TargetError> {
         let trunks = trunk::Table::new(&config, resolved);
         let routes = route::Table::new(&config)?;
+        let guard = Guard::new(&config.guard, &trunks.peers());
         let mut room_headers: Vec<String> = config
             .rooms
             .iter()
@@ -37,6 +41,6 @@ impl Policy {
             .collect();
         room_headers.sort();
         room_headers.dedup();
-        Ok(Self { config, trunks, routes, room_headers })
+        Ok(Self { config, trunks, routes, guard, room_headers })
     }
 }

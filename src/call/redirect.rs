@@ -28,6 +28,11 @@ pub(super) struct Redirection {
 // === impl Redirection ===
 
 impl Redirection {
+    /// Is somebody else called than the target itself?
+    pub(super) fn is_elsewhere(&self) -> bool {
+        !self.seen.is_empty()
+    }
+
     /// Takes the Contacts of a 3xx that were not named before, best first.
     fn take(&mut self, response: &Message) {
         let mut found: Vec<(u16, String, Hop)> = Vec::new();

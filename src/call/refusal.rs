@@ -8,9 +8,9 @@ use crate::sip::{HeaderName, Message, StatusCode};
 use std::borrow::Cow;
 
 /// Seconds that `Retry-After` asks for when this gateway refuses for lack of room.
-const RETRY_AFTER_FULL: u32 = 5;
+pub(super) const RETRY_AFTER_FULL: u32 = 5;
 /// Seconds that `Retry-After` asks for while draining.
-const RETRY_AFTER_DRAINING: u32 = 30;
+pub(super) const RETRY_AFTER_DRAINING: u32 = 30;
 /// The bodies that are understood.
 const ACCEPT: &str = "application/sdp, multipart/mixed";
 
@@ -20,7 +20,12 @@ pub(super) fn headers(end: &Termination, agent: &str) -> Headers {
     let mut add = |name: &'static str, value: String| headers.push((Cow::Borrowed(name), value));
     match end.cause {
         Cause::Draining => add("Retry-After", RETRY_AFTER_DRAINING.to_string()),
-        Cause::TrunkFull | Cause::TrunkRate | Cause::TargetFull | Cause::TargetRate | Cause::NoMediaPort => {
+        Cause::TrunkFull
+        | Cause::TrunkRate
+        | Cause::TargetFull
+        | Cause::TargetRate
+        | Cause::HalfOpen
+        | Cause::NoMediaPort => {
             add("Retry-After", RETRY_AFTER_FULL.to_string());
         }
         // RFC 3261 §21.4.13: a 415 says what would have been understood.

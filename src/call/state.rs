@@ -2,12 +2,14 @@
 //! from what is done with it, so that a reader sees on one page all that a call can be.
 
 use super::bridge::State;
+use super::early::Early;
 use super::journal::Journal;
 use super::leg::Leg;
 use super::redirect::Redirection;
 use super::transfer::Referrals;
 use super::{Policy, leg};
 use crate::error::Termination;
+use crate::guard::Pending;
 use crate::identity::Numbers;
 use crate::media::{Relay, Side};
 use crate::record::{CallId, Lane};
@@ -49,6 +51,8 @@ pub(super) struct Call {
     pub request: Message,
     /// The PBX made no offer: ours goes out in the 200, its answer comes in the ACK (RFC 3261 §13.2.1).
     pub offerless: bool,
+    /// What leg B has said before its answer.
+    pub early: Early,
     pub ring_timer: Option<TimerKey>,
     pub hard_timer: Option<TimerKey>,
     pub exchange_timer: Option<TimerKey>,
@@ -56,6 +60,8 @@ pub(super) struct Call {
     pub redirection: Redirection,
     pub glare_timer: Option<TimerKey>,
     pub journal: Journal,
+    /// Held until leg A has its final response.
+    pub pending: Option<Pending>,
     /// Held while the call lives: the trunk's slot and the target's.
     pub trunk_slot: Option<Slot>,
     pub target_slot: Option<Slot>,

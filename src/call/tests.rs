@@ -2,6 +2,8 @@
 //! and a network that loses nothing. One test for each crossing of events that a table of one call cannot show.
 
 mod change;
+mod door;
+mod early;
 mod inside;
 mod looking;
 mod looping;
@@ -12,6 +14,7 @@ use super::{Answer, Output, Policy, Shard, ShardSettings};
 use crate::clock::{self, Entropy};
 use crate::config::{self, room::OnFailure};
 use crate::error::{Cause, Termination};
+use crate::media::tone::Score;
 use crate::media::{Counters, Flow, Plane, PortsExhausted, Relay, RelayCommand, RelayId, RelaySink, Side, SideConfig};
 use crate::observe::Metrics;
 use crate::record::{CallId, CallRecord, CallState};
@@ -34,6 +37,9 @@ const CLOUD: &str = "192.0.2.3:5060";
 struct Told {
     sides: RefCell<HashMap<Side, SideConfig>>,
     resets: RefCell<Vec<Side>>,
+    /// The tone that leg A hears.
+    playing: RefCell<Option<Score>>,
+    owner: std::cell::Cell<u64>,
 }
 
 struct TestPlane(Rc<Told>);
@@ -41,6 +47,7 @@ struct TestPlane(Rc<Told>);
 struct Bench {
     now: Instant,
     shard: Shard,
+    policy: Arc<Policy>,
     pbx: Endpoint,
     cloud: Endpoint,
     told: Rc<Told>,
@@ -58,6 +65,8 @@ impl RelaySink for Told {
         match command {
             RelayCommand::Configure { side, config } => drop(self.sides.borrow_mut().insert(side, config)),
             RelayCommand::Reset(side) => self.resets.borrow_mut().push(side),
+            RelayCommand::Play { score, .. } => *self.playing.borrow_mut() = Some(score),
+            RelayCommand::Quiet(_) => *self.playing.borrow_mut() = None,
             RelayCommand::Watch(_) | RelayCommand::Close => {}
         }
     }
@@ -65,6 +74,7 @@ impl RelaySink for Told {
 
 impl Plane for TestPlane {
     fn open(&mut self, owner: u64) -> Result<Relay, PortsExhausted> {
+        self.0.owner.set(owner);
         Ok(Relay::new(RelayId(owner), [20_000, 20_002], Arc::new(Counters::default()), self.0.clone()))
     }
 
@@ -104,13 +114,14 @@ impl Bench {
         };
         let told = Rc::<Told>::default();
         let plane = Box::new(TestPlane(told.clone()));
-        let shard = Shard::new(settings, sip(GATEWAY, "tl00-"), policy, plane, Metrics::new(), entropy.fork());
+        let shard = Shard::new(settings, sip(GATEWAY, "tl00-"), policy.clone(), plane, Metrics::new(), entropy.fork());
         let pbx = Endpoint::new(sip(PBX, "pbx-"), entropy.fork());
         let cloud = Endpoint::new(sip(CLOUD, "cloud-"), entropy.fork());
         let (pbx_events, cloud_events) = (vec![], vec![]);
         Self {
             now,
             shard,
+            policy,
             pbx,
             cloud,
             told,

@@ -27,7 +27,7 @@ mod tests {
     use serde_json::Value;
 
     /// The keys of the documentation; those of later versions too, which the schema refuses by name.
-    const DOCUMENTED: [(&str, &[&str]); 14] = [
+    const DOCUMENTED: [(&str, &[&str]); 15] = [
         ("sip", &["listen", "advertise", "user_agent", "tls", "t1", "t2"]),
         ("media", &["bind", "advertise", "ports", "workers", "timeout_initial", "timeout", "timeout_hold"]),
         ("http", &["listen", "public_url", "tls"]),
@@ -60,6 +60,7 @@ mod tests {
                 "session_timer",
                 "reliable",
                 "answer",
+                "causes",
             ],
         ),
         (
@@ -92,6 +93,21 @@ mod tests {
         (
             "room",
             &["trunk", "called", "caller", "header", "use", "create", "bot", "connect", "ready_timeout", "on_failure"],
+        ),
+        (
+            "guard",
+            &[
+                "unknown",
+                "rate",
+                "rate_all",
+                "half_open",
+                "connections",
+                "ban_after",
+                "ban_window",
+                "ban_time",
+                "deny",
+                "scanners",
+            ],
         ),
         ("signalwire", &[]),
         ("store", &[]),

@@ -95,7 +95,7 @@ fn draft_text(
     };
     // Nothing is called here, so no name has to have an address yet.
     let surroundings = Surroundings { directory, env: &env, read: &read, resolves: &|_| true };
-    let Examined { config, warnings } = examine_text(file, text, &surroundings)?;
+    let Examined { config, warnings, .. } = examine_text(file, text, &surroundings)?;
     let daily = config.daily.as_ref();
     let secrets = |key: &str, raw: &[String], read: Option<&[Secret]>| -> Vec<Place> {
         let read = read.unwrap_or_default().iter().map(Secret::expose);

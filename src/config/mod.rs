@@ -4,23 +4,29 @@ pub mod extensions;
 pub mod value;
 // sections
 pub mod admin;
+pub mod causes;
 pub mod daily;
+pub mod guard;
 pub mod http;
+pub mod keepalive;
 pub mod media;
 pub mod numbers;
 pub mod observe;
 pub mod provision;
 pub mod room;
 pub mod route;
+pub mod session;
 pub mod sip;
 pub mod target;
 pub mod trunk;
+pub mod way;
 // from text to a checked snapshot
 mod checks;
 mod document;
 pub mod draft;
 pub mod effective;
 pub mod load;
+pub mod origin;
 mod problem;
 mod sections;
 mod surroundings;
@@ -58,6 +64,8 @@ pub struct Config {
     /// Room plans; first match wins.
     #[serde(rename = "room")]
     pub rooms: Vec<room::RoomPlan>,
+    /// What strangers may do.
+    pub guard: guard::Guard,
     /// Logs.
     pub observe: observe::Observe,
     /// Not in this version.

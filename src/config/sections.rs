@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeValue, ValueDeserializer};
 
 /// The sections of the file; those in double brackets may stand several times.
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "sip",
     "media",
     "http",
@@ -22,6 +22,7 @@ const SECTIONS: [&str; 14] = [
     "route",
     "daily",
     "room",
+    "guard",
     "observe",
     "signalwire",
     "store",
@@ -48,6 +49,7 @@ pub(super) fn read(document: &Document<'_>, problems: &mut Vec<Problem>) -> Opti
         routes: reader.many("route"),
         daily: reader.one("daily"),
         rooms: reader.many("room"),
+        guard: reader.one("guard").unwrap_or_default(),
         observe: reader.one("observe").unwrap_or_default(),
         signalwire: None,
         store: None,

@@ -87,6 +87,12 @@ catalogue! {
     NoUsableMedia = "no_usable_media" Pbx 488 88 "offer has no usable audio" "offer RTP/AVP audio with a codec that the target takes";
     /// The SDP cannot be read.
     BadSdp = "bad_sdp" Pbx 400 95 "session description cannot be read" "the detail names the line";
+    /// The PBX requires an extension that is off.
+    ExtensionOff = "extension_off" Configuration 420 127 "the call requires an extension that is off here" "set `reliable` or `session_timer` of the trunk, or switch it off at the PBX";
+    /// The PBX cannot do what the trunk requires.
+    ExtensionMissing = "extension_missing" Configuration 421 127 "the caller lacks an extension that is required here" "switch it on at the PBX, or set `reliable = \"supported\"` of the trunk";
+    /// The PBX asks for too short a session.
+    SessionTooShort = "session_too_short" Pbx 422 127 "session interval is too small" "raise the session interval of the PBX, or lower `min_se` of the trunk";
     /// A description names our own media address and port.
     MediaLoop = "media_loop" Pbx 488 88 "media would loop within this gateway" "the peer describes a media port of this very call as its own: look for a device that sends our description back";
     /// A body that has to be understood and is not.
@@ -101,10 +107,14 @@ catalogue! {
     TargetFull = "target_full" Gateway 503 42 "target is at its limit of calls" "raise `max_calls` of the target, or add one to the route";
     /// The target's limit of calls per second.
     TargetRate = "target_rate" Gateway 503 42 "target is at its limit of calls per second" "raise `max_rate` of the target, or add one to the route";
+    /// Too many INVITEs of one source wait.
+    HalfOpen = "half_open" Pbx 503 42 "too many calls of this source are not answered yet" "find out why they are not answered, or raise `half_open` of [guard]";
     /// No media port.
     NoMediaPort = "no_media_port" Gateway 503 47 "no free media port" "widen `ports` of [media]";
     /// The gateway is draining.
     Draining = "draining" Gateway 503 41 "gateway is draining" "wait for the Retry-After, or send to another gateway";
+    /// OPTIONS alone hears this: a call tries the last target all the same.
+    TargetsDown = "targets_down" Network 503 38 "every target is down" "see /api/targets for what each of them did last, and what to do about it";
     // --- the target
     /// The target did not answer the INVITE at all.
     TargetUnreachable = "target_unreachable" Network 408 102 "target did not respond" "check the target's address, DNS and firewall";
@@ -139,6 +149,12 @@ catalogue! {
     // --- during the call
     /// The PBX never acknowledged the answer.
     NoAck = "no_ack" Network 408 102 "answer was never acknowledged: the ACK did not arrive" "the ACK never reached this gateway: check `advertise` of [sip], NAT and the PBX's route to it";
+    /// The PBX never acknowledged a reliable provisional response.
+    NoPrack = "no_prack" Network 504 102 "provisional response was never acknowledged: the PRACK did not arrive" "the PRACK never reached this gateway: check `advertise` of [sip], NAT and the PBX's route to it, or set `reliable = \"off\"` of the trunk";
+    /// The PBX did not refresh the session.
+    SessionExpiredPbx = "session_expired_pbx" Network 408 102 "session expired: the PBX is gone or did not refresh it" "look for a restart or failover of the PBX at this time, or a firewall that drops long calls";
+    /// The far side did not refresh the session.
+    SessionExpiredCloud = "session_expired_cloud" Network 408 102 "session expired: the far side is gone or did not refresh it" "look for a restart or failover at the target at this time, or a firewall that drops long calls";
     /// No audio came from the PBX at first.
     NoAudioFromPbx = "no_audio_from_pbx" Network 408 27 "no audio ever came from the PBX" "check `advertise` of [media] and the firewall between the PBX and the media ports";
     /// No audio came from the cloud at first.
@@ -197,6 +213,8 @@ pub struct Termination {
     pub contact: Option<String>,
     /// The warn-code of a refused session (RFC 3261 §20.43).
     pub warning: Option<u16>,
+    /// The Q.850 cause to send instead of the row's: what the trunk's `causes` say.
+    pub told: Option<u8>,
 }
 
 // === impl Termination ===
@@ -205,7 +223,7 @@ impl Termination {
     /// An end without particulars.
     #[must_use]
     pub const fn new(cause: Cause) -> Self {
-        Self { cause, detail: None, status: None, phrase: None, heard: None, contact: None, warning: None }
+        Self { cause, detail: None, status: None, phrase: None, heard: None, contact: None, warning: None, told: None }
     }
 
     /// With particulars.
@@ -252,6 +270,9 @@ impl Termination {
     /// Q.850 cause: the row's, unless the row gathers statuses that a PBX's routing tells apart (RFC 3398 §8.2.6.1).
     #[must_use]
     pub fn q850(&self) -> u8 {
+        if let Some(told) = self.told {
+            return told;
+        }
         let row = self.cause.entry().q850;
         if !matches!(self.cause, Cause::TargetRefused | Cause::TargetFailed | Cause::TargetNotFound) {
             return row;

@@ -2,8 +2,11 @@
 //! that knows all the others, and it holds no behaviour of its own besides starting and stopping.
 
 mod changes;
+mod keepalive;
 mod moved;
 mod operations;
+mod peers;
+mod secure;
 pub mod shard_thread;
 mod start;
 
@@ -20,7 +23,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use changes::Changes;
-pub use start::StartError;
+pub use start::{StartError, stage};
 
 /// How long ended calls may take to say goodbye (a BYE and its retransmissions) before the process goes.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -44,6 +47,8 @@ pub struct Gateway {
     tasks: Vec<JoinHandle<()>>,
     tcp: Option<crate::transport::tcp::HubHandle>,
     companion: Option<(crate::room::CompanionHandle, JoinHandle<()>)>,
+    config: Arc<crate::config::Config>,
+    certificates: secure::Certificates,
 }
 
 /// What the listeners and the gateway's owner share.
@@ -51,7 +56,10 @@ struct Shared {
     pub shards: Vec<ShardHandle>,
     pub recent: Arc<crate::store::Recent>,
     pub metrics: Metrics,
+    pub policy: Arc<crate::call::Policy>,
     pub draining: watch::Sender<bool>,
+    /// What `explain` rehearses on.
+    pub stage: Arc<crate::explain::Stage>,
 }
 
 // === impl Gateway ===
@@ -98,6 +106,18 @@ impl Gateway {
     pub fn changes(&self) -> Changes {
         let shards = self.shared.shards.iter().map(ShardHandle::load).collect();
         Changes::new(shards, self.companion.as_ref().map(|(companion, _)| companion.watch()))
+    }
+
+    /// Reads the files of certificates and keys again. New handshakes work with what they hold now; connections that
+    /// stand go on.
+    ///
+    /// # Errors
+    /// What cannot be used; then everything stays as it was.
+    pub fn reload_certificates(&mut self) -> Result<(), crate::tls::LoadError> {
+        let new = secure::Certificates::load(&self.config)?;
+        self.certificates.replace(&new);
+        self.certificates.publish(&self.shared.metrics);
+        Ok(())
     }
 
     /// Completes when somebody asks for a drain by the API.

@@ -4,7 +4,8 @@
 use super::Shared;
 use super::shard_thread::Control;
 use crate::error::{Cause, Termination};
-use crate::http::admin::{Answer, HangUp, Operations, Readiness};
+use crate::explain::{Question, explain};
+use crate::http::admin::{Answer, Ask, HangUp, Operations, Readiness, Reason};
 use crate::observe::Metrics;
 use crate::record::{CallId, CallRecord};
 use crate::room::Meter;
@@ -27,12 +28,10 @@ impl Operations for Shared {
     fn readiness(&self) -> Readiness {
         if *self.draining.borrow() {
             let calls = self.metrics.load().calls;
-            return Readiness::Draining { calls };
+            return Readiness::Draining { calls, reasons: vec![Reason::of(Cause::Draining)] };
         }
-        match self.shards.iter().position(super::ShardHandle::is_gone) {
-            Some(number) => Readiness::Unable { reason: format!("shard {number} has ended; see the log and restart") },
-            None => Readiness::Ready,
-        }
+        let reasons = self.obstacles();
+        if reasons.is_empty() { Readiness::Ready } else { Readiness::Unable { reasons } }
     }
 
     fn calls(&self, filter: Filter) -> Answer<'_, Vec<Arc<CallRecord>>> {
@@ -65,6 +64,17 @@ impl Operations for Shared {
                 }
             }
             if self.recent.get(&id).is_some() { HangUp::Over } else { HangUp::Unknown }
+        })
+    }
+
+    fn explain(&self, ask: Ask) -> Answer<'_, Result<serde_json::Value, String>> {
+        let stage = self.stage.clone();
+        Box::pin(async move {
+            let question = Question { input: ask.input, trunk: ask.trunk, source: ask.source, call_id: ask.call_id };
+            // Reading a capture takes its time; the listeners' threads are for others.
+            let told = tokio::task::spawn_blocking(move || explain(&stage, &question, crate::clock::now())).await;
+            let report = told.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+            serde_json::to_value(report).map_err(|error| error.to_string())
         })
     }
 

@@ -4,9 +4,12 @@ use super::*;
 use crate::config::admin::{Admin, Token};
 use crate::config::value::Secret;
 use crate::error::{Cause, Termination};
+use crate::http::peers::{BanStatus, HealthStatus, TargetStatus, Trouble, TrunkStatus};
 use crate::record::Step;
+use crate::trunk::health::Standing;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method};
+use ipnet::IpNet;
 use std::sync::Mutex;
 use tower::ServiceExt as _;
 
@@ -17,6 +20,7 @@ struct Gateway {
     readiness: Mutex<Readiness>,
     calls: Vec<Arc<CallRecord>>,
     asked: Mutex<Vec<Filter>>,
+    banned: Mutex<Vec<IpNet>>,
 }
 
 impl Gateway {
@@ -25,7 +29,55 @@ impl Gateway {
             readiness: Mutex::new(Readiness::Ready),
             calls: vec![Arc::new(record(LIVE, CallState::Connected)), Arc::new(record(OVER, CallState::Ended))],
             asked: Mutex::default(),
+            banned: Mutex::default(),
         })
+    }
+}
+
+impl Peers for Gateway {
+    fn trunks(&self) -> Vec<TrunkStatus> {
+        let peers = vec!["192.0.2.10".to_owned()];
+        vec![TrunkStatus { name: "pbx".to_owned(), peers, address: None, calls: 2, max_calls: None, health: health() }]
+    }
+
+    fn targets(&self) -> Vec<TargetStatus> {
+        let uri = "sip:bot@sip.example.com".to_owned();
+        vec![TargetStatus { name: "daily".to_owned(), uri, calls: 2, max_calls: Some(9), health: health() }]
+    }
+
+    fn bans(&self) -> Vec<BanStatus> {
+        let banned = self.banned.lock().unwrap();
+        let until = "2026-01-01T00:00:00Z";
+        let status = |net: &IpNet| BanStatus { source: net.to_string(), reason: "operator", until: until.to_owned() };
+        banned.iter().map(status).collect()
+    }
+
+    fn ban(&self, source: IpNet, time: Option<Duration>) -> Result<(), String> {
+        if time == Some(Duration::ZERO) {
+            return Err("that is no time".to_owned());
+        }
+        self.banned.lock().unwrap().push(source);
+        Ok(())
+    }
+
+    fn unban(&self, source: IpNet) -> bool {
+        let mut banned = self.banned.lock().unwrap();
+        let before = banned.len();
+        banned.retain(|net| *net != source);
+        banned.len() != before
+    }
+}
+
+fn health() -> HealthStatus {
+    let last_error =
+        Trouble { at: "2026-01-01T00:00:00Z".to_owned(), text: "no answer in time".to_owned(), remedy: "look" };
+    HealthStatus {
+        state: Standing::Down,
+        since: Some("2026-01-01T00:00:01Z".to_owned()),
+        heard: None,
+        last_error: Some(last_error),
+        rests_until: None,
+        keepalive: None,
     }
 }
 
@@ -54,8 +106,17 @@ impl Operations for Gateway {
         })
     }
 
+    fn explain(&self, ask: Ask) -> Answer<'_, Result<serde_json::Value, String>> {
+        Box::pin(async move {
+            match ask.trunk.as_deref() {
+                Some("unknown") => Err("there is no such trunk".to_owned()),
+                _ => Ok(serde_json::json!({ "asked": format!("{ask:?}") })),
+            }
+        })
+    }
+
     fn drain(&self) -> Answer<'_, Readiness> {
-        *self.readiness.lock().unwrap() = Readiness::Draining { calls: 1 };
+        *self.readiness.lock().unwrap() = Readiness::Draining { calls: 1, reasons: vec![] };
         Box::pin(async { self.readiness() })
     }
 }
@@ -69,6 +130,7 @@ fn record(id: &str, state: CallState) -> CallRecord {
         state,
         trunk: Some("pbx".to_owned()),
         target: Some("daily".to_owned()),
+        fallback: None,
         caller: Some("+15550100123".to_owned()),
         correlation: std::collections::BTreeMap::new(),
         called: Some("+15550100999".to_owned()),
@@ -129,9 +191,40 @@ async fn health_is_live_always_and_ready_until_the_gateway_drains() {
 #[tokio::test]
 async fn a_gateway_that_cannot_take_calls_says_why() {
     let gateway = Gateway::new();
-    *gateway.readiness.lock().unwrap() = Readiness::Unable { reason: "no media port is free".to_owned() };
+    *gateway.readiness.lock().unwrap() = Readiness::Unable { reasons: vec![Reason::of(Cause::NoMediaPort)] };
     let ready = ask(&gateway, Method::GET, "/health/ready").await;
-    assert_eq!((ready.status, ready.json()["reason"].clone()), (503, "no media port is free".into()));
+    let reason = &ready.json()["reasons"][0];
+    assert_eq!((ready.status, reason["code"].clone()), (503, "no_media_port".into()));
+    assert!(reason["remedy"].as_str().is_some_and(|remedy| remedy.contains("ports")));
+}
+
+#[tokio::test]
+async fn trunks_and_targets_show_how_they_stand_and_what_to_do() {
+    let gateway = Gateway::new();
+    let trunks = ask(&gateway, Method::GET, "/api/trunks").await.json();
+    assert_eq!((&trunks["trunks"][0]["name"], &trunks["trunks"][0]["state"]), (&"pbx".into(), &"down".into()));
+    let targets = ask(&gateway, Method::GET, "/api/targets").await.json();
+    assert_eq!(targets["targets"][0]["last_error"]["remedy"], "look");
+    assert_eq!(targets["targets"][0]["max_calls"], 9);
+}
+
+#[tokio::test]
+async fn a_ban_by_hand_is_made_shown_and_lifted() {
+    let gateway = Gateway::new();
+    let ban = async |body: &'static str| {
+        let router =
+            router(Arc::clone(&gateway) as Arc<dyn Operations>, Metrics::new(), Access::new(&Admin::default()));
+        let request = Request::builder().method(Method::POST).uri("/api/bans").body(Body::from(body)).unwrap();
+        router.oneshot(request).await.unwrap().status().as_u16()
+    };
+    assert_eq!(ban(r#"{"source":"203.0.113.77/24","seconds":60}"#).await, 201);
+    assert_eq!(ban(r#"{"source":"203.0.113.9","seconds":0}"#).await, 409);
+    assert_eq!(ban(r#"{"source":"nobody"}"#).await, 400);
+    assert_eq!(ban(r#"{"source":"203.0.113.9","for":"1h"}"#).await, 400);
+    assert_eq!(ask(&gateway, Method::GET, "/api/bans").await.json()["bans"][0]["source"], "203.0.113.0/24");
+    assert_eq!(ask(&gateway, Method::DELETE, "/api/bans/203.0.113.0/24").await.status, 204);
+    assert_eq!(ask(&gateway, Method::DELETE, "/api/bans/203.0.113.0%2F24").await.status, 404);
+    assert_eq!(ask(&gateway, Method::DELETE, "/api/bans/nobody").await.status, 400);
 }
 
 #[tokio::test]
@@ -208,7 +301,9 @@ async fn roles_divide_reading_acting_and_changing() {
         (Method::GET, call.as_str(), [401, 200, 200, 200]),
         (Method::DELETE, call.as_str(), [401, 403, 202, 202]),
         (Method::POST, "/api/drain", [401, 403, 403, 202]),
-        (Method::GET, "/api/trunks", [401, 501, 501, 501]),
+        (Method::GET, "/api/trunks", [401, 200, 200, 200]),
+        (Method::GET, "/api/bans", [401, 200, 200, 200]),
+        (Method::DELETE, "/api/bans/192.0.2.1", [401, 403, 404, 404]),
     ];
     for (method, path, wanted) in rows {
         for (token, status) in ["", "v", "o", "a"].into_iter().zip(wanted) {
@@ -228,9 +323,7 @@ async fn what_a_later_version_will_have_is_named_as_such() {
         (Method::GET, format!("/api/calls/{LIVE}/ladder.svg")),
         (Method::GET, format!("/api/calls/{LIVE}/capture.pcap")),
         (Method::POST, format!("/api/calls/{LIVE}/transfer")),
-        (Method::GET, "/api/targets".to_owned()),
         (Method::POST, "/api/reload".to_owned()),
-        (Method::POST, "/api/explain".to_owned()),
     ] {
         let answer = ask(&Gateway::new(), method, &path).await;
         assert_eq!((answer.status, answer.json()["detail"].clone()), (501, "not in this version".into()), "{path}");
@@ -252,4 +345,20 @@ async fn every_answer_is_hardened_and_every_error_is_a_problem() {
             assert_eq!(answer.json()["status"], status);
         }
     }
+}
+
+#[tokio::test]
+async fn explain_hands_the_question_on_and_tells_the_askers_mistakes() {
+    let answer = ask(&Gateway::new(), Method::POST, "/api/explain?trunk=pbx&source=192.0.2.1&call_id=1").await;
+    assert_eq!(answer.status, 200);
+    let asked = answer.json()["asked"].as_str().unwrap().to_owned();
+    for part in ["Some(\"pbx\")", "Some(192.0.2.1)", "Some(\"1\")"] {
+        assert!(asked.contains(part), "{asked}");
+    }
+    let answer = ask(&Gateway::new(), Method::POST, "/api/explain?trunk=unknown").await;
+    assert_eq!((answer.status, answer.json()["code"].clone()), (422, "not_explained".into()));
+    for path in ["/api/explain?source=somewhere", "/api/explain?colour=red"] {
+        assert_eq!(ask(&Gateway::new(), Method::POST, path).await.status, 400, "{path}");
+    }
+    assert_eq!(ask(&Gateway::new(), Method::GET, "/api/explain").await.status, 405);
 }

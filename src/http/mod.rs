@@ -5,6 +5,7 @@ pub mod access;
 pub mod admin;
 mod bearer;
 pub mod body;
+pub mod peers;
 pub mod problem;
 pub mod serve;
 pub mod webhook;

@@ -121,6 +121,11 @@ impl Plane for SocketPlane {
     fn ports_in_use(&self) -> usize {
         self.shared.state.borrow().relays.len() * PORTS_PER_RELAY
     }
+
+    fn has_room(&self) -> bool {
+        let pool = &self.shared.state.borrow().pool;
+        pool.in_use() < pool.capacity() / 2
+    }
 }
 
 // === impl Gauges ===

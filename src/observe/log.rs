@@ -143,6 +143,7 @@ mod tests {
             state: CallState::Ended,
             trunk: Some("pbx".to_owned()),
             target: None,
+            fallback: None,
             caller: Some("+15550100123".to_owned()),
             called: None,
             correlation: std::collections::BTreeMap::new(),

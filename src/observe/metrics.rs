@@ -1,6 +1,7 @@
 //! The metrics, by the names that dashboards rely on. One registry behind typed methods, so that a label can only hold
 //! a configured name or a word of this program, never a number, a Call-ID or an address.
 
+mod certificates;
 mod shards;
 mod words;
 
@@ -8,6 +9,7 @@ pub use shards::{Load, ShardGauges};
 pub use words::{CallResult, Direction, Leg, MessageKind, Reach};
 
 use crate::record::CallRecord;
+use certificates::Certificates;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -16,10 +18,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The label of a call that matched no trunk or reached no target.
 pub const NONE: &str = "none";
+
+/// The label of a call that was sent to the fallback of its route.
+pub const FALLBACK: &str = "fallback";
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -44,6 +49,9 @@ struct Inner {
     refused: Family<ReasonLabels, Counter>,
     dropped: Counter,
     target_up: Family<TargetLabels, Gauge>,
+    handshakes: Family<HandshakeLabels, Counter>,
+    certificates: Certificates,
+    trunk_up: Family<TrunkLabels, Gauge>,
     /// By leg, then direction: the paths per packet and per message reach a counter by index, without hash or lock.
     rtp: [[Counter; 2]; 2],
     /// By direction, then kind.
@@ -67,6 +75,17 @@ struct PairLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TargetLabels {
     target: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HandshakeLabels {
+    direction: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TrunkLabels {
+    trunk: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -136,18 +155,20 @@ impl Metrics {
         self.0.calls.get_or_create(&labels).inc();
     }
 
-    /// Counts a finished call from its record: [`Metrics::call_ended`], if it was answered [`Metrics::setup_seconds`],
-    /// and if it shows something of its target [`Metrics::target_reach`].
+    /// Counts a finished call from its record: [`Metrics::call_ended`], and if it was answered
+    /// [`Metrics::setup_seconds`].
     pub fn call_finished(&self, record: &CallRecord) {
         let reason = record.termination.as_ref().map_or(NONE, |end| end.cause.entry().code);
         let trunk = record.trunk.as_deref().unwrap_or(NONE);
-        let target = record.target.as_deref().unwrap_or(NONE);
+        // Who answered for the target, or did not, is not the target.
+        let target = match (&record.fallback, &record.target) {
+            (Some(_), _) => FALLBACK,
+            (None, Some(target)) => target,
+            (None, None) => NONE,
+        };
         self.call_ended(trunk, target, CallResult::of(record), reason);
         if let Some(milliseconds) = record.answered_ms {
             self.setup_seconds(Duration::from_millis(milliseconds));
-        }
-        if let (Some(target), Some(reach)) = (&record.target, Reach::shown_by(record)) {
-            self.target_reach(target, reach);
         }
     }
 
@@ -193,9 +214,24 @@ impl Metrics {
         self.0.dropped.inc();
     }
 
-    /// What the last INVITE to a target showed. A target that was never called has no sample.
+    /// A target is up, or down, from now on. One of which nothing is known has no sample.
     pub fn target_reach(&self, target: &str, reach: Reach) {
         self.0.target_up.get_or_create(&TargetLabels { target: target.to_owned() }).set(reach.gauge());
+    }
+
+    /// A TLS handshake of SIP is over: `ok`, or a word for why not.
+    pub fn tls_handshake(&self, direction: Direction, result: &'static str) {
+        self.0.handshakes.get_or_create(&HandshakeLabels { direction: direction.as_str(), result }).inc();
+    }
+
+    /// The certificate for this use (`sip`, `http`) ends then.
+    pub fn certificate_ends(&self, purpose: &'static str, end: SystemTime) {
+        self.0.certificates.set(purpose, end);
+    }
+
+    /// The same of a trunk.
+    pub fn trunk_reach(&self, trunk: &str, reach: Reach) {
+        self.0.trunk_up.get_or_create(&TrunkLabels { trunk: trunk.to_owned() }).set(reach.gauge());
     }
 
     /// The page that Prometheus scrapes, as [`CONTENT_TYPE`].
@@ -242,6 +278,9 @@ impl Inner {
             refused: Family::default(),
             dropped: Counter::default(),
             target_up: Family::default(),
+            handshakes: Family::default(),
+            certificates: Certificates::default(),
+            trunk_up: Family::default(),
             rtp: rtp_cells,
             sip: sip_cells,
         };
@@ -258,7 +297,10 @@ impl Inner {
         registry.register("webhook_requests", "Webhooks, by what became of them", self.webhooks.clone());
         registry.register("admission_refused", "Calls refused at the door, by reason", self.refused.clone());
         registry.register("sip_dropped", "SIP datagrams dropped for overload", self.dropped.clone());
-        registry.register("target_up", "Whether the last INVITE to the target got a response", self.target_up.clone());
+        registry.register("target_up", "Whether the target is up, by OPTIONS and calls", self.target_up.clone());
+        registry.register("trunk_up", "Whether the trunk is up, by OPTIONS and calls", self.trunk_up.clone());
+        registry.register("tls_handshakes", "TLS handshakes of SIP, by what became of them", self.handshakes.clone());
+        registry.register_collector(Box::new(self.certificates.clone()));
         registry.register_collector(Box::new(self.shards.clone()));
     }
 }

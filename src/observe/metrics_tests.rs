@@ -13,6 +13,7 @@ fn record(target: Option<&str>, answered_ms: Option<u64>, cause: Cause) -> CallR
         state: CallState::Ended,
         trunk: Some("pbx".to_owned()),
         target: target.map(str::to_owned),
+        fallback: None,
         caller: Some("+15550100123".to_owned()),
         called: None,
         correlation: std::collections::BTreeMap::new(),
@@ -45,8 +46,10 @@ fn the_page_has_the_promised_names() {
     metrics.admission_refused("trunk_full");
     metrics.sip_message(Direction::Out, b"SIP/2.0 486 Busy Here\r\n\r\n");
     metrics.sip_message(Direction::In, b"\r\n\r\n");
+    metrics.target_reach("daily", Reach::Up);
     let page = metrics.encode();
     for line in [
+        r#"trunkline_target_up{target="daily"} 1"#,
         r#"trunkline_calls_started_total{trunk="pbx",target="daily"} 1"#,
         r#"trunkline_calls_total{trunk="pbx",target="daily",result="answered",reason="caller_hung_up"} 1"#,
         r#"trunkline_calls_total{trunk="pbx",target="daily",result="failed",reason="target_busy"} 1"#,
@@ -61,7 +64,6 @@ fn the_page_has_the_promised_names() {
         r#"trunkline_admission_refused_total{reason="trunk_full"} 1"#,
         r#"trunkline_sip_messages_total{direction="out",message="4xx"} 1"#,
         r#"trunkline_sip_messages_total{direction="in",message="INVITE"} 0"#,
-        r#"trunkline_target_up{target="daily"} 1"#,
         "trunkline_calls_active 0",
         "trunkline_media_ports_in_use 0",
         "trunkline_sip_dialogs 0",
@@ -73,18 +75,24 @@ fn the_page_has_the_promised_names() {
 }
 
 #[test]
-fn a_target_is_up_or_down_as_the_last_call_that_showed_it() {
+fn a_target_and_a_trunk_are_up_or_down_as_they_were_last_told() {
     let metrics = Metrics::new();
-    metrics.call_finished(&record(Some("daily"), None, Cause::TargetUnreachable));
+    metrics.target_reach("daily", Reach::Down);
+    metrics.trunk_reach("pbx", Reach::Up);
     has(&metrics.encode(), r#"trunkline_target_up{target="daily"} 0"#);
-    metrics.call_finished(&record(Some("daily"), None, Cause::TargetBusy));
-    has(&metrics.encode(), r#"trunkline_target_up{target="daily"} 1"#);
-    metrics.call_finished(&record(Some("daily"), None, Cause::TargetTransport));
-    metrics.call_finished(&record(Some("daily"), None, Cause::CallerCancelled));
-    metrics.call_finished(&record(Some("daily"), None, Cause::TargetFull));
-    has(&metrics.encode(), r#"trunkline_target_up{target="daily"} 0"#);
+    has(&metrics.encode(), r#"trunkline_trunk_up{trunk="pbx"} 1"#);
     metrics.call_finished(&record(Some("daily"), Some(80), Cause::CallerHungUp));
-    has(&metrics.encode(), r#"trunkline_target_up{target="daily"} 1"#);
+    has(&metrics.encode(), r#"trunkline_target_up{target="daily"} 0"#);
+}
+
+#[test]
+fn a_call_that_the_fallback_took_is_not_counted_for_the_target() {
+    let metrics = Metrics::new();
+    let record =
+        CallRecord { fallback: Some("desk".to_owned()), ..record(Some("daily"), Some(80), Cause::CallerHungUp) };
+    metrics.call_finished(&record);
+    let line = r#"trunkline_calls_total{trunk="pbx",target="fallback",result="answered",reason="caller_hung_up"} 1"#;
+    has(&metrics.encode(), line);
 }
 
 #[test]

@@ -43,6 +43,9 @@ pub struct CallRecord {
     pub trunk: Option<String>,
     /// The target, once chosen.
     pub target: Option<String>,
+    /// The trunk that the caller was sent to in its place, if it came to that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
     /// Caller as sent to the cloud.
     pub caller: Option<String>,
     /// Called as sent to the cloud.

@@ -84,8 +84,8 @@ impl Table {
             .targets
             .iter()
             .map(|target| {
-                let known = previous.target(&target.name).map(|old| Arc::clone(&old.admission));
-                Target::new(target, known.unwrap_or_default()).map(Arc::new)
+                let known = previous.target(&target.name);
+                Target::new(target, known.map(Arc::as_ref)).map(Arc::new)
             })
             .collect::<Result<Vec<_>, _>>()?;
         let of_name = |name: &String| targets.iter().find(|target| target.name == *name).cloned();
@@ -119,6 +119,33 @@ impl Table {
                 fits
             })
             .cloned()
+    }
+
+    /// The routes behind the one that takes a call, each as a step that says whether it would have fitted. Apart from
+    /// [`Table::pick`]: a live call does not look at them.
+    #[must_use]
+    pub fn passed_over(&self, taken: &Route, query: &Query<'_>) -> Vec<Step> {
+        let behind = self.routes.iter().filter(|route| route.index > taken.index);
+        behind
+            .map(|route| {
+                let fits = || format!("would fit, but route {} stands before it", taken.index + 1);
+                let failed = Some(route.conditions.failed(query).unwrap_or_else(fits));
+                let targets = route.targets.iter().map(|target| target.name.clone()).collect();
+                Step::Route { route: route.index, targets, failed }
+            })
+            .collect()
+    }
+
+    /// A route by its position in the file, from 0.
+    #[must_use]
+    pub fn route(&self, index: usize) -> Option<&Arc<Route>> {
+        self.routes.iter().find(|route| route.index == index)
+    }
+
+    /// The targets that a call of this trunk may be sent to, whatever its numbers.
+    pub fn reachable<'t>(&'t self, trunk: &'t str) -> impl Iterator<Item = &'t Arc<Target>> {
+        let open = move |route: &&Arc<Route>| route.conditions.trunk.as_deref().is_none_or(|wanted| wanted == trunk);
+        self.routes.iter().filter(open).flat_map(|route| &route.targets)
     }
 
     /// A target by its name.

@@ -3,11 +3,16 @@
 
 use super::address::{AddressError, TargetAddress};
 use crate::config;
+use crate::config::keepalive::Keepalive;
+use crate::config::session::{Reliable, SessionTimer};
 use crate::config::target::{Redirect, TargetKind, Transfer};
 use crate::identity::headers::{PassList, Recipe};
 use crate::identity::template::{Template, TemplateError};
 use crate::sip::Hop;
+use crate::sip::endpoint::aim::Path;
 use crate::trunk::admission::Admission;
+use crate::trunk::health::Health;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// One target.
@@ -25,14 +30,26 @@ pub struct Target {
     pub proxied: bool,
     /// How the headers of its INVITEs are made.
     pub recipe: Recipe,
+    /// How it is reached in signalling, where that is not the usual way.
+    pub path: Path,
+    /// The address that it sends media to, if not the usual one.
+    pub media_address: Option<IpAddr>,
     /// Codecs it takes, in order; `None` for all.
     pub codecs: Option<Vec<String>>,
+    /// Reliable provisional responses (RFC 3262).
+    pub reliable: Reliable,
+    /// Session timers (RFC 4028).
+    pub session_timer: SessionTimer,
     /// What is done when it asks for a transfer.
     pub transfer: Transfer,
     /// What is done when it redirects a call.
     pub redirect: Redirect,
     /// Its limits, shared by all shards and kept over a reload.
     pub admission: Arc<Admission>,
+    /// How it is asked whether it is there.
+    pub keepalive: Option<Keepalive>,
+    /// Whether it is up, shared and kept likewise.
+    pub health: Arc<Health>,
 }
 
 /// Why a target cannot be made ready; a checked configuration has none such.
@@ -49,13 +66,16 @@ pub enum TargetError {
 // === impl Target ===
 
 impl Target {
-    /// From its configuration and the gate that counts its calls.
+    /// From its configuration; limits and health are those of its predecessor, if there is one.
     ///
     /// # Errors
     /// An address or a template that cannot be read.
-    pub fn new(target: &config::target::Target, admission: Arc<Admission>) -> Result<Self, TargetError> {
+    pub fn new(target: &config::target::Target, previous: Option<&Self>) -> Result<Self, TargetError> {
         let name = &target.name;
+        let admission = previous.map_or_else(Default::default, |old| Arc::clone(&old.admission));
         admission.set_limits(target.max_calls, target.max_rate);
+        let health = previous.map_or_else(Default::default, |old| Arc::clone(&old.health));
+        health.set_rule(target.keepalive.as_ref());
         let address = TargetAddress::parse(&target.uri, target.outbound_proxy.as_deref())
             .map_err(|error| TargetError::Address(name.clone(), error))?;
         let templates = target
@@ -79,10 +99,16 @@ impl Target {
                 limit: target.effective_header_limit().and_then(|limit| usize::try_from(limit).ok()),
                 privacy: target.privacy,
             },
+            path: target.path(),
+            media_address: target.media_address(),
             codecs: target.effective_codecs(),
+            reliable: target.reliable,
+            session_timer: target.session_timer,
             transfer: target.transfer,
             redirect: target.redirect,
             admission,
+            keepalive: target.keepalive,
+            health,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The user-agent core: messages and timers in, messages and events out. It owns the transactions, the dialogs and
 //! their timers, so that the layer above sees legs and what happened to them, never a retransmission.
 
+pub mod aim;
 mod arena;
 mod asking;
 mod callee;
@@ -8,19 +9,24 @@ mod caller;
 mod cancel;
 mod clock;
 mod compose;
+mod extensions;
 mod fork;
 mod inbound;
 mod inside;
 mod leg;
 mod methods;
 mod outside;
+mod provisional;
+mod refresh;
 mod replies;
+mod retry;
 mod table;
 
 #[cfg(test)]
 mod tests;
 
 pub use asking::{OwnContact, Standalone};
+pub use extensions::{Acknowledges, Terms, Unfit};
 pub use methods::{ALLOW, SUPPORTED};
 
 use super::header::Replaces;
@@ -173,6 +179,29 @@ pub enum Event {
         /// The response, if one came.
         response: Option<Message>,
     },
+    /// A refresh of ours by re-INVITE was answered and acknowledged; the response may describe the peer anew.
+    Refreshed {
+        /// The leg.
+        leg: LegId,
+        /// The response.
+        response: Message,
+    },
+    /// The session is to be refreshed, and the peer takes no UPDATE: [`Endpoint::refresh`] is to be called.
+    RefreshDue {
+        /// The leg.
+        leg: LegId,
+    },
+    /// Nobody refreshed the session in time (RFC 4028 §10). Nothing was hung up: that is the layer above's decision.
+    SessionExpired {
+        /// The leg.
+        leg: LegId,
+    },
+    /// A reliable provisional response of ours was not acknowledged in 64*T1: the INVITE is to be refused with 5xx
+    /// (RFC 3262 §3), by the layer above.
+    Unpracked {
+        /// The leg.
+        leg: LegId,
+    },
     /// The ACK to our 2xx, first or re-INVITE, with its body if it has one.
     Acknowledged {
         /// The leg.
@@ -230,6 +259,14 @@ pub enum Event {
         status: StatusCode,
         /// The response, if one came.
         response: Option<Message>,
+    },
+    /// Something about the way of our INVITE that is worth knowing: which address a name came to, and why another one is
+    /// tried.
+    Noted {
+        /// The leg.
+        leg: LegId,
+        /// In words.
+        note: String,
     },
     /// The dialog of the leg is gone and nothing more can happen to the call; the last event with this id. It is the
     /// only event after a `cancel` that lost against a 2xx (which was ACKed and BYEd inside).
@@ -293,7 +330,10 @@ pub struct Endpoint {
     leg_index: Index<u64>,
     /// Dialogs of all legs, early ones included: counted here, as the gauges ask after every message.
     dialogs: usize,
+    reach: aim::Reach,
+    datagram_only: aim::DatagramOnly,
     transmits: VecDeque<Transmit>,
+    errands: VecDeque<aim::Errand>,
     events: VecDeque<Event>,
 }
 
@@ -318,7 +358,10 @@ impl Endpoint {
             legs: Arena::new(shard),
             leg_index: Index::default(),
             dialogs: 0,
+            reach: aim::Reach::default(),
+            datagram_only: aim::DatagramOnly::default(),
             transmits: VecDeque::new(),
+            errands: VecDeque::new(),
             events: VecDeque::new(),
         }
     }

@@ -132,6 +132,7 @@ mod tests {
             state: CallState::Ended,
             trunk: Some(trunk.to_owned()),
             target: None,
+            fallback: None,
             caller: None,
             called: None,
             correlation: std::collections::BTreeMap::new(),

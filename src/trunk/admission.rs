@@ -71,6 +71,13 @@ impl Admission {
         if self.is_in_time(now) { Ok(slot) } else { Err(Refused::Rate) }
     }
 
+    /// Is there no room for another call? That calls come too fast passes by itself, and does not count.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let limit = self.max_calls.load(Ordering::Relaxed);
+        limit != NO_LIMIT && self.open() as u64 >= limit
+    }
+
     /// Calls at this moment.
     #[must_use]
     pub fn open(&self) -> usize {

@@ -3,6 +3,8 @@
 
 pub mod address;
 pub mod admission;
+pub mod health;
+pub mod profile;
 pub mod table;
 
 pub use table::{Table, Trunk};

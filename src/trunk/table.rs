@@ -2,7 +2,9 @@
 
 use super::address::TrunkAddress;
 use super::admission::Admission;
+use super::health::Health;
 use crate::config::{self, Config, value::Peer};
+use crate::error::Termination;
 use crate::identity::headers::PassList;
 use crate::identity::region::Region;
 use crate::record::Step;
@@ -19,6 +21,8 @@ pub struct Trunk {
     pub region: Arc<Region>,
     /// Its limits, shared by all shards and kept over a reload.
     pub admission: Arc<Admission>,
+    /// Whether it is up, shared and kept likewise.
+    pub health: Arc<Health>,
     /// Where calls towards it go, if it has an `address`.
     pub address: Option<TrunkAddress>,
     /// Numbers for what is dialled inside the PBX.
@@ -39,6 +43,8 @@ struct KnownPeer {
 #[derive(Debug, Default)]
 pub struct Table {
     trunks: Vec<Arc<Trunk>>,
+    /// The trunk that every call is taken for; only `explain` assumes one.
+    assumed: Option<Arc<Trunk>>,
 }
 
 /// How exactly a trunk names an address; the greatest wins.
@@ -75,9 +81,11 @@ impl Table {
         let known = previous.trunks.iter().map(|trunk| (trunk.region.id(), Arc::clone(&trunk.region)));
         let mut regions: HashMap<&'static str, Arc<Region>> = known.collect();
         let trunk = |trunk: &config::trunk::Trunk| {
-            let admission =
-                previous.by_name(&trunk.name).map_or_else(Default::default, |old| Arc::clone(&old.admission));
+            let old = previous.by_name(&trunk.name);
+            let admission = old.as_ref().map_or_else(Default::default, |old| Arc::clone(&old.admission));
             admission.set_limits(trunk.max_calls, trunk.max_rate);
+            let health = old.map_or_else(Default::default, |old| Arc::clone(&old.health));
+            health.set_rule(trunk.keepalive.as_ref());
             let country = trunk.country.as_deref().unwrap_or(&config.numbers.country);
             let region =
                 regions.get(country).cloned().unwrap_or_else(|| Region::new(country).unwrap_or_default().into());
@@ -92,6 +100,7 @@ impl Table {
             Arc::new(Trunk {
                 region,
                 admission,
+                health,
                 address: trunk.address.as_deref().and_then(|address| TrunkAddress::parse(address).ok()),
                 peers: trunk.peers.iter().map(known).collect(),
                 extensions: extensions(trunk),
@@ -99,7 +108,26 @@ impl Table {
                 config: trunk.clone(),
             })
         };
-        Self { trunks: config.trunks.iter().map(trunk).collect() }
+        Self { trunks: config.trunks.iter().map(trunk).collect(), assumed: None }
+    }
+
+    /// The same table, which takes every call for one of this trunk; none if there is no such trunk.
+    #[must_use]
+    pub fn assuming(self, name: &str) -> Option<Self> {
+        let assumed = self.by_name(name)?;
+        Some(Self { assumed: Some(assumed), ..self })
+    }
+
+    /// The addresses that the names in `peers` have in this table, as [`Table::new`] takes them.
+    #[must_use]
+    pub fn resolved(&self) -> HashMap<String, Vec<IpAddr>> {
+        let peers = self.trunks.iter().flat_map(|trunk| &trunk.peers);
+        peers
+            .filter_map(|known| match &known.peer {
+                Peer::Name(name) => Some((name.clone(), known.addresses.clone())),
+                Peer::Net(_) => None,
+            })
+            .collect()
     }
 
     /// The names in `peers` that are to be resolved for [`Table::new`], each once.
@@ -114,6 +142,18 @@ impl Table {
             .collect()
     }
 
+    /// Every network and address that calls may come from, those of names included.
+    #[must_use]
+    pub fn peers(&self) -> Vec<ipnet::IpNet> {
+        let known = self.trunks.iter().flat_map(|trunk| &trunk.peers);
+        known
+            .flat_map(|known| match &known.peer {
+                Peer::Net(net) => vec![*net],
+                Peer::Name(_) => known.addresses.iter().map(|address| ipnet::IpNet::from(*address)).collect(),
+            })
+            .collect()
+    }
+
     /// The trunk that a call from this address belongs to. An exact address beats the longest prefix, which beats
     /// names; each trunk that was looked at becomes a step.
     pub fn matching(&self, source: IpAddr, steps: &mut Vec<Step>) -> Option<Arc<Trunk>> {
@@ -123,6 +163,9 @@ impl Table {
         // `max_by_key` would give the last of equals; the file's order says the first.
         let best = fits.iter().enumerate().rev().max_by_key(|(_, fit)| **fit).filter(|(_, fit)| fit.is_some());
         let best = best.map(|(position, _)| position);
+        if self.assumed.is_some() {
+            return self.assumed.clone();
+        }
         self.explain(source, &fits, best, steps);
         self.trunks.get(best?).cloned()
     }
@@ -155,6 +198,16 @@ impl Table {
 // === impl Trunk ===
 
 impl Trunk {
+    /// An end as this PBX is told it: `causes` of the configuration, unless the route's fallback has words of its own.
+    #[must_use]
+    pub fn told(&self, end: &Termination) -> Termination {
+        let known = self.config.causes.get(end.cause.entry().code).filter(|_| end.phrase.is_none());
+        match known {
+            Some(told) => Termination { status: told.status.or(end.status), told: told.q850, ..end.clone() },
+            None => end.clone(),
+        }
+    }
+
     fn fit(&self, source: IpAddr) -> Option<Fit> {
         self.peers.iter().filter_map(|known| known.fit(source)).max()
     }

@@ -19,6 +19,16 @@ pub struct Gateway {
     log: PathBuf,
 }
 
+/// Where the others are.
+pub struct Ports {
+    /// The SIPp of the cloud, or the socket that stands for it.
+    pub cloud: u16,
+    /// Somebody at the PBX.
+    pub human: Option<u16>,
+    /// A socket that never speaks.
+    pub silent: u16,
+}
+
 /// What `run` prints when it is ready.
 #[derive(Debug, serde::Deserialize)]
 struct Ready {
@@ -34,9 +44,9 @@ const EMPTY: [&str; 3] = ["trunkline_calls_active", "trunkline_media_ports_in_us
 
 impl Gateway {
     /// Starts it with a configuration of its own and waits until it is ready.
-    pub fn start(scenario: &Scenario, cloud_port: u16, human_port: Option<u16>, folder: &Path) -> Self {
+    pub fn start(scenario: &Scenario, ports: &Ports, folder: &Path) -> Self {
         let (config, log) = (folder.join("trunkline.toml"), folder.join("gateway.log"));
-        fs::write(&config, configuration(scenario, cloud_port, human_port)).unwrap();
+        fs::write(&config, configuration(scenario, ports)).unwrap();
         // Another build can be put to the same test.
         let binary = std::env::var_os("TRUNKLINE_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_trunkline").into());
         let mut child = Command::new(binary)
@@ -81,6 +91,50 @@ impl Gateway {
         if empty { Ok(()) } else { Err(format!("--- gateway: not empty after the call:{left}")) }
     }
 
+    /// Waits for a line of `/metrics`.
+    pub fn shows(&self, line: &str, patience: Duration) -> Result<(), String> {
+        let mut page = String::new();
+        let shown = until(patience, || {
+            page = self.get("/metrics");
+            page.lines().any(|other| other == line)
+        });
+        let about = line.split('{').next().unwrap_or_default();
+        let like: Vec<&str> = page.lines().filter(|other| other.starts_with(about)).collect();
+        if shown { Ok(()) } else { Err(format!("--- gateway: no `{line}` on /metrics, but {like:#?}")) }
+    }
+
+    /// The memory it has in use, in bytes.
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    /// A value of `/metrics`; 0 if it has none.
+    pub fn sample(&self, name: &str) -> f64 {
+        sample(&self.get("/metrics"), name).unwrap_or(0.0)
+    }
+
+    /// Waits until it has read what was sent to it: the count of what it turned away stands still.
+    pub fn settles(&self) {
+        let count = || {
+            let page = self.get("/metrics");
+            let lines = page.lines().filter(|line| line.starts_with("trunkline_admission_refused_total"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let mut last = count();
+        until(Duration::from_secs(20), || {
+            let now = count();
+            std::mem::replace(&mut last, now) == last
+        });
+    }
+
+    /// Lifts the ban of a source, which must be banned.
+    pub fn lift(&self, source: &str) -> Result<(), String> {
+        let answer = self.ask("DELETE", &format!("/api/bans/{source}"));
+        if answer.starts_with("HTTP/1.1 204") { Ok(()) } else { Err(format!("--- gateway: lifting the ban: {answer}")) }
+    }
+
     /// Exactly one call must have been counted, and for this reason.
     pub fn counted_one_call(&self, reason: &str) -> Result<(), String> {
         let page = self.get("/metrics");
@@ -114,13 +168,18 @@ impl Gateway {
     }
 
     fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.admin).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let answer = self.ask("GET", path);
         assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
         answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    fn ask(&self, method: &str, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.admin).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 }
 
@@ -131,11 +190,16 @@ impl Drop for Gateway {
     }
 }
 
-fn configuration(scenario: &Scenario, cloud_port: u16, human_port: Option<u16>) -> String {
-    let Scenario { sip, trunk, target, route, peers, .. } = scenario;
+fn configuration(scenario: &Scenario, ports: &Ports) -> String {
+    let Scenario { sip, trunk, target, route, targets, peers, .. } = scenario;
     let headers = if scenario.headers.is_empty() { String::new() } else { format!(", {}", scenario.headers) };
-    let address = human_port.map(|port| format!("address = \"sip:127.0.0.1:{port}\"")).unwrap_or_default();
-    let transport = if scenario.cloud_transport == Transport::Tcp { ";transport=tcp" } else { "" };
+    let more = scenario.more.replace("{silent}", &ports.silent.to_string());
+    let cloud_port = ports.cloud;
+    let address = ports.human.map(|port| format!("address = \"sip:127.0.0.1:{port}\"")).unwrap_or_default();
+    let transport = match scenario.cloud_transport {
+        Transport::Tcp if scenario.says_transport => ";transport=tcp",
+        _ => "",
+    };
     let (first, last) = media_ports();
     format!(
         r#"
@@ -167,8 +231,9 @@ headers = {{ x-caller = "{{caller}}", x-called = "{{called}}", x-trunkline-call 
 {target}
 
 [[route]]
-targets = ["cloud"]
+targets = {targets:?}
 {route}
+{more}
 "#
     )
 }

@@ -1,11 +1,12 @@
 //! SIPp as PBX and as cloud, the built gateway between them: every behaviour of `sip-fixtures/scenarios` over real
 //! sockets, spoken by a SIP implementation that is not ours. Afterwards the gateway must be empty and stop when told.
 
+mod flood;
 mod gateway;
 mod sipp;
 mod table;
 
-use gateway::Gateway;
+use gateway::{Gateway, Ports};
 use sipp::{Part, Sipp};
 use std::net::UdpSocket;
 use std::path::Path;
@@ -50,6 +51,7 @@ scenarios! {
     a_declined_call_is_declined_for_the_pbx
     an_unknown_address_is_unknown_for_the_pbx
     an_overloaded_target_is_overloaded_for_the_pbx
+    a_pbx_is_told_what_its_trunk_says
     a_target_that_only_rings_is_cancelled
     a_silent_target_times_out
     early_media_reaches_the_pbx
@@ -95,6 +97,18 @@ scenarios! {
     options_are_answered
     a_merged_request_is_refused_and_the_call_goes_on
     a_stray_bye_and_a_stray_cancel_are_told_so
+    a_reliable_183_is_repeated_until_its_prack_and_holds_the_answer_back
+    a_progress_that_is_never_acknowledged_is_refused
+    a_caller_without_a_required_extension_is_told_its_name
+    the_clouds_progress_is_acknowledged_in_order
+    a_lost_prack_is_sent_again
+    forks_with_early_media_are_one_dialog_for_the_pbx
+    progress_without_media_and_ringing_pass_as_they_are
+    a_caller_can_be_answered_at_once
+    too_short_a_session_gets_422_and_the_pbx_refreshes_the_longer_one
+    a_422_of_the_cloud_is_followed_in_the_same_call
+    the_cloud_is_refreshed_by_update_and_by_reinvite
+    a_refresher_that_vanished_ends_both_legs
     a_withheld_caller_is_nobody_for_the_cloud
     a_policy_reveals_a_withheld_caller
     a_diverted_call_names_whom_the_caller_dialled
@@ -104,6 +118,17 @@ scenarios! {
     allowed_headers_pass_and_no_others
     headers_beyond_the_limit_give_way_in_order
     an_identity_with_unescaped_quotes_counts
+    a_target_where_nobody_listens_is_noticed_at_once
+    a_large_invite_goes_by_tcp
+    a_large_invite_comes_by_udp_where_there_is_no_tcp
+    a_contact_behind_nat_is_not_followed
+    options_are_refused_when_every_target_is_down
+    a_target_that_is_down_is_passed_over
+    a_target_that_is_back_is_called_again
+    an_unknown_source_is_dropped_where_that_is_wanted
+    a_scanner_is_dropped_and_banned
+    a_stranger_that_asks_too_fast_is_limited
+    a_stranger_is_banned_and_the_ban_is_lifted
 }
 
 fn play(name: &str) {
@@ -115,33 +140,47 @@ fn play(name: &str) {
     let scenario = table::find(name);
     let folder = tempfile::tempdir().unwrap();
     // A socket that listens and never speaks: the one peer that SIPp cannot play.
-    let silent = (scenario.cloud.as_deref() == Some("silent")).then(|| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent_port = silent.local_addr().unwrap().port();
     let mut human = scenario.human.as_deref().map(|name| listening(&Part::human(name), folder.path()));
-    let mut cloud = cloud_of(&scenario, human.as_ref().map(Sipp::port), folder.path());
-    let cloud_port = match (&silent, &cloud) {
-        (Some(socket), _) => socket.local_addr().unwrap().port(),
-        (None, Some(cloud)) => cloud.port(),
-        // Nobody may be called: the call must end at the gateway's door.
-        (None, None) => sipp::free_ports(),
-    };
     let human_port = human.as_ref().map(Sipp::port);
-    let mut gateway = Gateway::start(&scenario, cloud_port, human_port, folder.path());
+    let at_once = scenario.cloud_comes.is_none();
+    let mut cloud =
+        at_once.then(|| cloud_part(&scenario, human_port)).flatten().map(|part| listening(&part, folder.path()));
+    let cloud_port = match (scenario.cloud.as_deref(), &cloud) {
+        (Some("silent"), _) => silent_port,
+        (_, Some(cloud)) => cloud.port(),
+        // Nobody is there, or not yet.
+        (_, None) => sipp::free_ports(),
+    };
+    let ports = Ports { cloud: cloud_port, human: human_port, silent: silent_port };
+    let mut gateway = Gateway::start(&scenario, &ports, folder.path());
     let to = gateway.sip(scenario.pbx_transport);
-    let mut pbx = Sipp::start(&Part::pbx(&scenario, to), folder.path());
 
     let mut complaints = vec![];
-    complaints.extend(pbx.finish(PATIENCE).err());
+    if let Some(line) = &scenario.cloud_comes {
+        complaints.extend(gateway.shows(line, Duration::from_secs(20)).err());
+        cloud = cloud_part(&scenario, human_port).map(|part| listening(&part.on(Some(cloud_port)), folder.path()));
+    }
+    complaints.extend(scenario.once.iter().filter_map(|line| gateway.shows(line, Duration::from_secs(20)).err()));
+    complaints.extend(Sipp::start(&Part::pbx(&scenario, to), folder.path()).finish(PATIENCE).err());
+    if let Some(act) = &scenario.afterwards {
+        complaints.extend(gateway.lift(&act.lift).err());
+        let part = Part::again(&scenario, &act.pbx, to);
+        complaints.extend(Sipp::start(&part, folder.path()).finish(PATIENCE).err());
+    }
     complaints.extend(cloud.as_mut().and_then(|cloud| cloud.finish(Duration::from_secs(10)).err()));
     complaints.extend(human.as_mut().and_then(|human| human.finish(Duration::from_secs(10)).err()));
     complaints.extend(gateway.empties(Duration::from_secs(10)).err());
     complaints.extend(scenario.reason.as_deref().and_then(|reason| gateway.counted_one_call(reason).err()));
+    complaints.extend(scenario.finally.iter().filter_map(|line| gateway.shows(line, Duration::from_secs(10)).err()));
     complaints.extend(gateway.stop(Duration::from_secs(15)).err());
     assert!(complaints.is_empty(), "\n{name}\n{}\n--- gateway log\n{}", complaints.join("\n"), gateway.log());
 }
 
-fn cloud_of(scenario: &Scenario, human_port: Option<u16>, folder: &Path) -> Option<Sipp> {
-    let name = scenario.cloud.as_deref().filter(|name| *name != "silent")?;
-    Some(listening(&Part::cloud(scenario, name, human_port), folder))
+fn cloud_part(scenario: &Scenario, human_port: Option<u16>) -> Option<Part> {
+    let name = scenario.cloud.as_deref().filter(|name| !matches!(*name, "silent" | "nobody"))?;
+    Some(Part::cloud(scenario, name, human_port))
 }
 
 fn listening(part: &Part, folder: &Path) -> Sipp {

@@ -18,6 +18,8 @@ pub struct Part {
     options: Vec<String>,
     /// The gateway, for the side that calls.
     calls: Option<SocketAddr>,
+    /// Where it listens; `None` for a port that is free.
+    port: Option<u16>,
 }
 
 /// A running SIPp.
@@ -27,6 +29,8 @@ pub struct Sipp {
     port: u16,
     transport: Transport,
     folder: PathBuf,
+    /// It would go on taking calls.
+    many: bool,
 }
 
 /// Is there a SIPp at all?
@@ -72,7 +76,14 @@ impl Part {
         let mut options = vec!["-s".to_owned(), "+15550100999".to_owned()];
         options.extend(scenario.pbx_options.iter().cloned());
         let file = format!("pbx-{}", scenario.pbx);
-        Self { folder: file.clone(), file, transport: scenario.pbx_transport, options, calls: Some(gateway) }
+        Self {
+            folder: file.clone(),
+            file,
+            transport: scenario.pbx_transport,
+            options,
+            calls: Some(gateway),
+            port: None,
+        }
     }
 
     /// The side that the gateway calls.
@@ -80,13 +91,23 @@ impl Part {
         let known = human_port.map(|port| ["-key".to_owned(), "human_port".to_owned(), port.to_string()]);
         let options = scenario.cloud_options.iter().cloned().chain(known.into_iter().flatten()).collect();
         let file = format!("cloud-{name}");
-        Self { folder: file.clone(), file, transport: scenario.cloud_transport, options, calls: None }
+        Self { folder: file.clone(), file, transport: scenario.cloud_transport, options, calls: None, port: None }
+    }
+
+    /// The same on this port.
+    pub fn on(self, port: Option<u16>) -> Self {
+        Self { port, ..self }
+    }
+
+    /// The second act of the side that calls.
+    pub fn again(scenario: &Scenario, name: &str, gateway: SocketAddr) -> Self {
+        Self::pbx(&Scenario { pbx: name.to_owned(), ..scenario.clone() }, gateway)
     }
 
     /// Somebody at the PBX, whom the gateway calls too.
     pub fn human(name: &str) -> Self {
         let file = format!("cloud-{name}");
-        Self { folder: "human".to_owned(), file, transport: Transport::Udp, options: vec![], calls: None }
+        Self { folder: "human".to_owned(), file, transport: Transport::Udp, options: vec![], calls: None, port: None }
     }
 }
 
@@ -95,7 +116,7 @@ impl Part {
 impl Sipp {
     /// Starts it.
     pub fn start(part: &Part, folder: &Path) -> Self {
-        let port = free_ports();
+        let port = part.port.unwrap_or_else(free_ports);
         let folder = folder.join(&part.folder);
         fs::create_dir_all(&folder).unwrap();
         let screen = fs::File::create(folder.join("screen")).unwrap();
@@ -110,7 +131,8 @@ impl Sipp {
         command.args(&part.options);
         command.args(part.calls.map(|gateway| gateway.to_string()));
         let child = command.spawn().unwrap();
-        Self { child, name: part.file.clone(), port, transport: part.transport, folder }
+        let many = part.options.iter().any(|option| option == "-m");
+        Self { many, child, name: part.file.clone(), port, transport: part.transport, folder }
     }
 
     /// Its SIP port.
@@ -128,6 +150,9 @@ impl Sipp {
 
     /// Waits for its end and reads its verdict: one successful call, no failed one.
     pub fn finish(&mut self, patience: Duration) -> Result<(), String> {
+        if self.many {
+            self.dismiss();
+        }
         let mut status = None;
         until(patience, || {
             status = self.child.try_wait().unwrap();
@@ -136,13 +161,20 @@ impl Sipp {
         let Some(status) = status else {
             return Err(self.complaint("did not come to an end"));
         };
-        if !status.success() {
+        if !status.success() && !self.many {
             return Err(self.complaint(&format!("{status}")));
         }
         match (self.counted("SuccessfulCall(C)"), self.counted("FailedCall(C)")) {
             (Some(1), Some(0)) => Ok(()),
+            (Some(1..), Some(0)) if self.many => Ok(()),
             (good, bad) => Err(self.complaint(&format!("counts {good:?} successful calls and {bad:?} failed ones"))),
         }
+    }
+
+    /// Tells one that goes on to end what it has begun.
+    fn dismiss(&self) {
+        let id = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::USR1);
     }
 
     /// A column of the last line of its statistics.

@@ -17,12 +17,15 @@ pub struct Scenario {
     /// More arguments for the PBX's SIPp.
     #[serde(default)]
     pub pbx_options: Vec<String>,
-    /// `cloud-NAME.xml`; `silent` is a socket that never speaks; absent: the call must not get that far.
+    /// `cloud-NAME.xml`; `silent` is a socket that never speaks, `nobody` a port without one; absent: the call must not get that far.
     #[serde(default)]
     pub cloud: Option<String>,
     /// How the gateway reaches the cloud.
     #[serde(default)]
     pub cloud_transport: Transport,
+    /// Whether the target's URI says so.
+    #[serde(default = "yes")]
+    pub says_transport: bool,
     /// More arguments for the cloud's SIPp.
     #[serde(default)]
     pub cloud_options: Vec<String>,
@@ -47,9 +50,37 @@ pub struct Scenario {
     /// `peers` of the trunk.
     #[serde(default = "loopback")]
     pub peers: Vec<String>,
+    /// `targets` of the `[[route]]`.
+    #[serde(default = "cloud")]
+    pub targets: Vec<String>,
+    /// More sections; `{silent}` is the port of a socket that never speaks.
+    #[serde(default)]
+    pub more: String,
+    /// A line of `/metrics` that must be there before the PBX begins.
+    #[serde(default)]
+    pub once: Option<String>,
+    /// A line of `/metrics` that must be there before the cloud is started.
+    #[serde(default)]
+    pub cloud_comes: Option<String>,
+    /// Lines of `/metrics` that must be there in the end.
+    #[serde(default)]
+    pub finally: Vec<String>,
+    /// What is done when the PBX is done.
+    #[serde(default)]
+    pub afterwards: Option<Afterwards>,
     /// The code of the catalogue under which exactly one call must be counted; absent if it never was a call.
     #[serde(default)]
     pub reason: Option<String>,
+}
+
+/// A second act.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Afterwards {
+    /// The ban of this source is lifted.
+    pub lift: String,
+    /// `pbx-NAME.xml`, played then.
+    pub pbx: String,
 }
 
 /// How SIP is carried.
@@ -83,6 +114,14 @@ pub fn find(name: &str) -> Scenario {
     read().into_iter().find(|row| row.name == name).unwrap_or_else(|| panic!("scenarios.toml has no row `{name}`"))
 }
 
+fn yes() -> bool {
+    true
+}
+
+fn cloud() -> Vec<String> {
+    vec!["cloud".to_owned()]
+}
+
 fn loopback() -> Vec<String> {
     vec!["127.0.0.1".to_owned()]
 }
@@ -90,7 +129,8 @@ fn loopback() -> Vec<String> {
 #[test]
 fn every_scenario_file_is_played_and_every_played_file_exists() {
     let rows = read();
-    let pbx = rows.iter().map(|row| format!("pbx-{}.xml", row.pbx));
+    let acts = rows.iter().flat_map(|row| [Some(&row.pbx), row.afterwards.as_ref().map(|act| &act.pbx)]).flatten();
+    let pbx = acts.map(|name| format!("pbx-{name}.xml"));
     let clouds = rows
         .iter()
         .flat_map(|row| [row.cloud.as_deref(), row.human.as_deref()])

@@ -2,8 +2,10 @@
 //! be reached. It stands apart from the types because most of it looks at two sections at once.
 
 mod edges;
+mod guard;
 mod peers;
 mod policy;
+mod tls;
 
 use super::Config;
 use super::document::{Document, Place};
@@ -19,6 +21,7 @@ pub(super) fn check(
 ) -> (Vec<Problem>, Vec<Problem>) {
     let mut check = Check { config, document, surroundings, problems: vec![], warnings: vec![] };
     check.sip();
+    check.tls();
     check.media();
     check.http_and_admin();
     check.numbers();
@@ -27,6 +30,7 @@ pub(super) fn check(
     check.routes();
     check.daily();
     check.rooms();
+    check.guard();
     (check.problems, check.warnings)
 }
 

@@ -1,10 +1,13 @@
 //! The two ends: `[[trunk]]` and `[[target]]`.
 
 use super::{Check, is_token};
+use crate::config::causes::Causes;
 use crate::config::document::Place;
+use crate::config::sections::nearest;
 use crate::config::target::{Target, TargetKind};
-use crate::config::trunk::{CalledSource, CallerSource, Profile, Translate, Trunk};
+use crate::config::trunk::{CalledSource, CallerSource, Translate, Trunk};
 use crate::config::value::Peer;
+use crate::error::Cause;
 use crate::identity::headers::never;
 use crate::identity::template::Template;
 use crate::route::address::TargetAddress;
@@ -88,10 +91,9 @@ impl<'c> Check<'c> {
             let message = format!("`address` of trunk `{name}`: {problem}");
             self.wrong(&place.key("address"), message, "write a SIP URI, for example \"sip:192.0.2.10:5060\"");
         }
-        if trunk.profile != Profile::Generic {
-            let message =
-                format!("`profile` of trunk `{name}` changes nothing in this version: all PBXs are treated alike");
-            self.doubtful(&place.key("profile"), message, "keep it for later, and set `identity` and `called` by hand");
+        self.causes(&place.key("causes"), &trunk.causes);
+        if let Some(advertise) = &trunk.advertise {
+            self.advertise(&place.key("advertise"), &format!("trunk `{name}`"), advertise);
         }
         if let Some(country) = &trunk.country {
             self.country(&place.key("country"), country);
@@ -124,6 +126,11 @@ impl<'c> Check<'c> {
         }
         self.codecs(&place.key("codecs"), trunk.codecs.as_deref());
         self.limits(place, trunk.max_calls, trunk.max_rate);
+        self.keepalive(&place.key("keepalive"), trunk.keepalive.as_ref());
+        if trunk.keepalive.is_some() && trunk.address.is_none() {
+            let message = format!("trunk `{name}` has `keepalive` but no `address` to ask");
+            self.wrong(&place.key("keepalive"), message, "add `address = \"sip:HOST\"`, or remove `keepalive`");
+        }
     }
 
     /// Two trunks with the same peer: the second would never see a call from it.
@@ -134,6 +141,30 @@ impl<'c> Check<'c> {
                 let message = format!("{peer} is a peer of both `{}` and `{}`", other.name, trunk.name);
                 let place = place.key("peers").index(at);
                 self.wrong(&place, message, "remove it from one of them; a call belongs to one trunk");
+            }
+        }
+    }
+
+    fn causes(&mut self, place: &Place<'_>, causes: &Causes) {
+        let known: Vec<&str> = Cause::ALL.iter().map(|cause| cause.entry().code).collect();
+        for (code, told) in causes {
+            let place = place.key(code);
+            if !known.contains(&code.as_str()) {
+                let remedy = match nearest(code, known.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "write a code as `termination` of a call's record has it".to_owned(),
+                };
+                self.wrong(&place, format!("`{code}` is no end that a call can have"), remedy);
+            }
+            if told.status.is_some_and(|status| !(400..=699).contains(&status)) {
+                self.wrong(
+                    &place.key("status"),
+                    "`status` is no status of a refusal",
+                    "write a status from 400 to 699",
+                );
+            }
+            if told.q850.is_some_and(|cause| !(1..=127).contains(&cause)) {
+                self.wrong(&place.key("q850"), "`q850` is no cause of Q.850", "write a cause from 1 to 127");
             }
         }
     }
@@ -213,6 +244,9 @@ impl<'c> Check<'c> {
                 self.wrong(&place.key(key), message, "write a SIP URI, for example \"sip:user@sip.example.com\"");
             }
         }
+        if let Some(advertise) = &target.advertise {
+            self.advertise(&place.key("advertise"), &format!("target `{name}`"), advertise);
+        }
         for (header, template) in target.headers.iter().flatten() {
             let place = place.key("headers").key(header);
             self.header_name(&place, header);
@@ -228,6 +262,7 @@ impl<'c> Check<'c> {
         }
         self.codecs(&place.key("codecs"), target.codecs.as_deref());
         self.limits(place, target.max_calls, target.max_rate);
+        self.keepalive(&place.key("keepalive"), target.keepalive.as_ref());
     }
 
     /// Names of the PBX's headers that may go on.

@@ -38,13 +38,13 @@ pub enum CallResult {
     Failed,
 }
 
-/// What the last call to a target showed.
+/// Whether a trunk or target is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// It responded, with whatever.
-    Responded,
-    /// It could not be reached, or stayed silent.
-    Silent,
+    /// Calls go to it.
+    Up,
+    /// They go elsewhere if they can.
+    Down,
 }
 
 /// The label values of [`MessageKind`], by its index. The methods are those that the stack knows; a test of the assembly
@@ -189,37 +189,12 @@ impl CallResult {
 // === impl Reach ===
 
 impl Reach {
-    /// What a finished call showed of its target; `None` if nothing (the caller gave up, a limit refused it).
-    #[must_use]
-    pub fn shown_by(record: &CallRecord) -> Option<Self> {
-        if record.answered_ms.is_some() {
-            return Some(Self::Responded);
-        }
-        match record.termination.as_ref()?.cause {
-            Cause::TargetUnreachable | Cause::TargetTransport => Some(Self::Silent),
-            Cause::NoAnswer
-            | Cause::TargetBusy
-            | Cause::TargetDeclined
-            | Cause::TargetForbidden
-            | Cause::TargetWantsAuth
-            | Cause::TargetNotFound
-            | Cause::TargetUnavailable
-            | Cause::TargetFailed
-            | Cause::TargetOverloaded
-            | Cause::TargetMedia
-            | Cause::TargetRedirected
-            | Cause::TargetBadAnswer
-            | Cause::TargetRefused => Some(Self::Responded),
-            _ => None,
-        }
-    }
-
     /// The value of the gauge.
     #[must_use]
     pub const fn gauge(self) -> i64 {
         match self {
-            Self::Responded => 1,
-            Self::Silent => 0,
+            Self::Up => 1,
+            Self::Down => 0,
         }
     }
 }

@@ -45,6 +45,16 @@ impl Endpoint {
         }
     }
 
+    /// Does it belong to something that is here already: a transaction, or a dialog? A response may always.
+    #[must_use]
+    pub fn expects(&self, message: &Message) -> bool {
+        let method = message.method();
+        let own = || message.to_tag().map(|tag| self.keyer.leg(message.call_id(), tag));
+        !message.is_request()
+            || self.keyer.server(message, Kind::of(&method)).is_some_and(|key| self.server_index.contains_key(&key))
+            || own().is_some_and(|key| self.leg_index.contains_key(&key))
+    }
+
     /// §8.2.7: answered without state, as often as it comes; the ACK to it finds nothing and is dropped.
     fn unusable(&mut self, source: &Source, message: &Message, fault: &Fault) {
         if !message.is_request() || message.method() == Method::Ack {
