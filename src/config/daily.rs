@@ -1,5 +1,6 @@
 //! `[daily]`: the account.
 
+use super::provision::Provision;
 use super::value::{OneOrMany, Secret, Span};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,9 @@ pub struct Daily {
     /// Deadline of one REST request.
     #[serde(default = "rest_timeout")]
     pub rest_timeout: Span,
+    /// What `trunkline provision daily` makes of the account.
+    #[serde(default)]
+    pub provision: Provision,
 }
 
 fn api_url() -> String {

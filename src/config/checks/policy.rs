@@ -2,6 +2,7 @@
 
 use super::Check;
 use crate::config::document::Place;
+use crate::config::provision::Provision;
 use crate::config::room::{Connect, OnFailure, RoomPlan};
 use crate::config::route::{Fallback, Route};
 use crate::config::target::TargetKind;
@@ -99,6 +100,41 @@ impl<'c> Check<'c> {
             ("rest_timeout", daily.rest_timeout),
         ] {
             self.positive(&place.key(key), key, span);
+        }
+        self.provision(&place.key("provision"), &daily.provision);
+    }
+
+    fn provision(&mut self, place: &Place<'_>, provision: &Provision) {
+        for (position, number) in provision.numbers.iter().enumerate() {
+            let digits = number.strip_prefix('+').unwrap_or_default();
+            let is_e164 = (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+            let here = place.key("numbers").index(position);
+            if !is_e164 {
+                let message = format!("`{number}` is no number in E.164");
+                self.wrong(&here, message, "write it as bought from Daily, for example \"+15550100\"");
+            } else if provision.numbers.iter().take(position).any(|other| other == number) {
+                self.wrong(&here, format!("`{number}` stands twice in `numbers`"), "remove one of them");
+            }
+        }
+        if !provision.interconnect && provision.numbers.is_empty() {
+            let remedy = "write `interconnect = true`, or name at least one number";
+            self.wrong(&place.key("interconnect"), "[daily.provision] wants no entry at all", remedy);
+        }
+        if let Some(url) = &provision.hold_music {
+            self.url(&place.key("hold_music"), "hold_music", url);
+        }
+        for (key, text) in [("name", &provision.name), ("timeout_message", &provision.timeout_message)] {
+            if text.as_ref().is_some_and(|text| text.trim().is_empty()) {
+                self.wrong(
+                    &place.key(key),
+                    format!("`{key}` of [daily.provision] is empty"),
+                    "write it, or remove the key",
+                );
+            }
+        }
+        if let Some(target) = &provision.target {
+            let known: Vec<&str> = self.config.targets.iter().map(|target| target.name.as_str()).collect();
+            self.refers(&place.key("target"), "target", target, &known);
         }
     }
 

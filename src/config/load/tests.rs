@@ -450,6 +450,23 @@ fn a_missing_variable_hides_no_other_problem() {
 }
 
 #[test]
+fn what_provisioning_is_told_is_checked() {
+    let daily = |more: &str| with(&format!("[daily]\napi_key = \"k\"\nhmac = \"aaaa\"\n[daily.provision]\n{more}\n"));
+    for (more, told) in [
+        ("numbers = [\"0711 123\"]", "`0711 123` is no number in E.164; write it as bought"),
+        ("numbers = [\"+15550100\", \"+15550100\"]", "`+15550100` stands twice in `numbers`; remove one"),
+        ("interconnect = false", "[daily.provision] wants no entry at all; write `interconnect = true`"),
+        ("hold_music = \"hold.mp3\"", "`hold_music` is no usable URL"),
+        ("name = \" \"", "`name` of [daily.provision] is empty"),
+        ("target = \"bott\"", "there is no [[target]] `bott`; did you mean `bot`?"),
+        ("api = \"arrays\"", "`arrays` is no value of `provision.api` of [daily]; did you mean `array`?"),
+    ] {
+        assert!(problem(&daily(more)).starts_with(told), "{more}: {}", problem(&daily(more)));
+    }
+    assert_eq!(problems(&daily("numbers = [\"+15550100\"]")), Vec::<String>::new());
+}
+
+#[test]
 fn headers_that_pass_and_their_limit_are_checked() {
     let target = |more: &str| with("").replace("kind = \"sip\"\n", &format!("kind = \"sip\"\n{more}\n"));
     for (more, told) in [

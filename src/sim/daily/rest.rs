@@ -17,7 +17,7 @@ use std::time::Duration;
 /// How long a bot may wait for `dialin-ready` with one request.
 const LONG_POLL: Duration = Duration::from_secs(30);
 
-type Held = State<Arc<Shared>>;
+pub(super) type Held = State<Arc<Shared>>;
 
 pub(super) fn router(shared: Arc<Shared>) -> axum::Router {
     axum::Router::new()
@@ -32,11 +32,17 @@ pub(super) fn router(shared: Arc<Shared>) -> axum::Router {
         .route("/sim/violations", get(violations))
         .route("/sim/misbehaviour", post(misbehave))
         .route("/sim/rest-faults", post(break_rest))
+        .merge(super::provisioning::router())
         .with_state(shared)
 }
 
 /// What every REST request has to pass: delay, scripted failure, key. `key` names the call for the ladder.
-async fn admit(shared: &Shared, headers: &HeaderMap, endpoint: Endpoint, seen: Observation) -> Result<(), Response> {
+pub(super) async fn admit(
+    shared: &Shared,
+    headers: &HeaderMap,
+    endpoint: Endpoint,
+    seen: Observation,
+) -> Result<(), Response> {
     let call = seen.call.clone();
     shared.options.observer.saw(seen);
     if !shared.options.rest_delay.is_zero() {
@@ -70,12 +76,12 @@ fn answered(shared: &Shared, call: &str, status: StatusCode) {
     shared.options.observer.saw(Observation::new(call, Lane::Rest, Lane::Trunkline, status.as_u16().to_string()));
 }
 
-fn done(shared: &Shared, call: &str, body: Value) -> Response {
+pub(super) fn done(shared: &Shared, call: &str, body: Value) -> Response {
     answered(shared, call, StatusCode::OK);
     Json(body).into_response()
 }
 
-fn refuse(shared: &Shared, call: &str, status: u16, error: &str, info: &str) -> Response {
+pub(super) fn refuse(shared: &Shared, call: &str, status: u16, error: &str, info: &str) -> Response {
     let response = problem(status, error, info);
     answered(shared, call, response.status());
     response

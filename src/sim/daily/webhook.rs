@@ -70,7 +70,8 @@ pub(super) async fn ready(shared: &Shared, room: &str, endpoint: &str) {
     });
     let body = body.to_string();
     let timestamp = timestamp(TimestampUnit::Ms, Duration::ZERO);
-    let signature = web::sign(&shared.options.events_hmac, &timestamp, body.as_bytes()).ok();
+    let secret = locked(&shared.state).events_hmac.clone();
+    let signature = web::sign(&secret, &timestamp, body.as_bytes()).ok();
     let letter = Letter { url, body, timestamp, signature, headers: ["X-Webhook-Timestamp", "X-Webhook-Signature"] };
     shared.options.observer.saw(Observation::new(room, Lane::Webhook, Lane::Trunkline, "POST dialin.ready"));
     if send(shared, &letter).await != Some(200) {
@@ -81,7 +82,8 @@ pub(super) async fn ready(shared: &Shared, room: &str, endpoint: &str) {
 fn pinless(shared: &Shared, url: String, body: String, fault: WebhookFault) -> Letter {
     let age = if fault == WebhookFault::Stale { Duration::from_secs(3_600) } else { Duration::ZERO };
     let timestamp = timestamp(shared.options.timestamp, age);
-    let secret = if fault == WebhookFault::WrongSignature { "YW5vdGhlciBzZWNyZXQ=" } else { &shared.options.hmac };
+    let own = locked(&shared.state).hmac.clone();
+    let secret = if fault == WebhookFault::WrongSignature { "YW5vdGhlciBzZWNyZXQ=" } else { &own };
     let signature = web::sign(secret, &timestamp, body.as_bytes());
     if let Err(problem) = &signature {
         shared.violation(problem);
