@@ -44,6 +44,9 @@ struct Inner {
     setup: Histogram,
     stages: Family<StageLabels, Histogram, fn() -> Histogram>,
     webhooks: Family<WebhookLabels, Counter>,
+    rest_queue: Family<RankLabels, Gauge>,
+    rest_waits: Family<RankLabels, Histogram, fn() -> Histogram>,
+    rest_unsent: Family<ReasonLabels, Counter>,
     refused: Family<ReasonLabels, Counter>,
     dropped: Counter,
     target_up: Family<TargetLabels, Gauge>,
@@ -81,6 +84,11 @@ struct TrunkLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StageLabels {
     stage: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RankLabels {
+    rank: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -184,6 +192,21 @@ impl Metrics {
         self.0.webhooks.get_or_create(&WebhookLabels { source, result }).inc();
     }
 
+    /// So many REST requests of a rank (`update`, `creation`) wait for their turn.
+    pub fn rest_queue(&self, rank: &'static str, waiting: usize) {
+        self.0.rest_queue.get_or_create(&RankLabels { rank }).set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+
+    /// A REST request of a rank left after this wait.
+    pub fn rest_wait_seconds(&self, rank: &'static str, waited: Duration) {
+        self.0.rest_waits.get_or_create(&RankLabels { rank }).observe(waited.as_secs_f64());
+    }
+
+    /// A REST request was not sent: `withdrawn` or `no_time`.
+    pub fn rest_unsent(&self, reason: &'static str) {
+        self.0.rest_unsent.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
     /// A call was refused at the door, before a target was called: a code of the catalogue (`trunk_full`, `no_route` ...).
     pub fn admission_refused(&self, reason: &'static str) {
         self.0.refused.get_or_create(&ReasonLabels { reason }).inc();
@@ -255,6 +278,9 @@ impl Inner {
             setup: seconds(),
             stages: Family::new_with_constructor(seconds as fn() -> Histogram),
             webhooks: Family::default(),
+            rest_queue: Family::default(),
+            rest_waits: Family::new_with_constructor(seconds as fn() -> Histogram),
+            rest_unsent: Family::default(),
             refused: Family::default(),
             dropped: Counter::default(),
             target_up: Family::default(),
@@ -273,6 +299,9 @@ impl Inner {
         registry.register("setup_seconds", "From the caller's INVITE to our 200", self.setup.clone());
         registry.register("stage_seconds", "Stages of bringing a held call to its bot", self.stages.clone());
         registry.register("webhook_requests", "Webhooks, by what became of them", self.webhooks.clone());
+        registry.register("rest_queue", "REST requests to Daily that wait for their turn", self.rest_queue.clone());
+        registry.register("rest_wait_seconds", "How long they waited for it", self.rest_waits.clone());
+        registry.register("rest_unsent", "REST requests that were given up unsent", self.rest_unsent.clone());
         registry.register("admission_refused", "Calls refused at the door, by reason", self.refused.clone());
         registry.register("sip_dropped", "SIP datagrams dropped for overload", self.dropped.clone());
         registry.register("target_up", "Whether the target is up, by OPTIONS and calls", self.target_up.clone());

@@ -2,6 +2,7 @@
 //! and absorbs repetitions. Sans-IO like `held`, and apart from it because this half is bookkeeping and that half is
 //! one call's fate.
 
+use super::budget::Budget;
 use super::daily::webhook::{DialIn, Event, EventKind};
 use super::held::{Effect, Held, Input, Names, Ready, ReadySource, Stage, Timer};
 use super::plan;
@@ -81,6 +82,7 @@ pub struct Companion {
     calls: HashMap<CallId, Entry>,
     rooms: HashMap<String, Vec<CallId>>,
     flights: HashMap<FlightId, CallId>,
+    rest: RestQueue,
     early: HashMap<CallId, (DialIn, TimerKey)>,
     dial_ins: Seen,
     events: Seen,
@@ -106,7 +108,7 @@ impl Companion {
     /// One without calls.
     #[must_use]
     pub fn new(settings: Settings, meter: Arc<dyn Meter>, entropy: Entropy) -> Self {
-        let memory = settings.memory;
+        let (memory, budget) = (settings.memory, Budget::new(settings.limits));
         Self {
             settings: Arc::new(settings),
             meter,
@@ -114,6 +116,7 @@ impl Companion {
             calls: HashMap::new(),
             rooms: HashMap::new(),
             flights: HashMap::new(),
+            rest: RestQueue::new(budget),
             early: HashMap::new(),
             dial_ins: Seen::new(memory, MOST_REMEMBERED),
             events: Seen::new(memory, MOST_REMEMBERED),
@@ -201,6 +204,7 @@ impl Companion {
     /// A request ended.
     pub fn landed(&mut self, now: Instant, flight: FlightId, reply: Reply) {
         if let Some(call) = self.flights.remove(&flight) {
+            self.heed_refusal(now, &reply);
             if let Some(entry) = self.calls.get_mut(&call) {
                 entry.flights.retain(|other| *other != flight);
             }
@@ -215,7 +219,7 @@ impl Companion {
 
     /// When [`expire`](Self::expire) is due.
     pub fn next_timeout(&mut self) -> Option<Instant> {
-        self.timers.due()
+        self.timers.due().into_iter().chain(self.rest.due()).min()
     }
 
     /// Fires what is due.
@@ -235,6 +239,7 @@ impl Companion {
                 }
             }
         }
+        self.let_go(now);
         self.dial_ins.forget(now);
         self.events.forget(now);
     }
@@ -282,7 +287,7 @@ impl Companion {
                 let settings = Arc::clone(&self.settings);
                 let held = Held::new(now, settings, (plan, facts, names), self.entropy.fork(), &mut effects);
                 self.calls.insert(call.clone(), Entry { held, timers: vec![], flights: vec![] });
-                self.carry_out(&call, effects);
+                self.carry_out(now, &call, effects);
                 return self.deliver_early(now, &call);
             }
         };
@@ -340,22 +345,15 @@ impl Companion {
         let Some(entry) = self.calls.get_mut(call) else { return };
         let mut effects = vec![];
         entry.held.handle(now, input, &mut effects);
-        self.carry_out(call, effects);
+        self.carry_out(now, call, effects);
     }
 
-    fn carry_out(&mut self, call: &CallId, effects: Vec<Effect>) {
+    fn carry_out(&mut self, now: Instant, call: &CallId, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Request(request) => {
-                    let flight = FlightId(self.next_flight);
-                    self.next_flight += 1;
-                    self.flights.insert(flight, call.clone());
-                    if let Some(entry) = self.calls.get_mut(call) {
-                        entry.flights.push(flight);
-                    }
-                    self.actions.push_back(Action::Perform(flight, request));
-                }
+                Effect::Request(request) => self.request(now, call, request),
                 Effect::CancelRequests => self.cancel(call),
+                Effect::Withdraw => self.withdraw(call),
                 Effect::Arm(timer, at) => {
                     self.disarm(call, timer);
                     let key = self.timers.arm(at, Due::Call(call.clone(), timer));
@@ -370,14 +368,7 @@ impl Companion {
                 Effect::Measured(stage, took) => self.meter.stage(stage, took),
             }
         }
-    }
-
-    fn cancel(&mut self, call: &CallId) {
-        let Some(entry) = self.calls.get_mut(call) else { return };
-        for flight in entry.flights.drain(..) {
-            self.flights.remove(&flight);
-            self.actions.push_back(Action::Abort(flight));
-        }
+        self.let_go(now);
     }
 
     fn disarm(&mut self, call: &CallId, timer: Timer) {
@@ -392,6 +383,10 @@ impl Companion {
         });
     }
 }
+
+mod outgoing;
+
+use outgoing::RestQueue;
 
 #[cfg(test)]
 mod chaos_tests;

@@ -82,6 +82,8 @@ pub enum Effect {
     Request(Request),
     /// Forget the requests that are out.
     CancelRequests,
+    /// Forget those of them that were not sent yet: what they were for is over.
+    Withdraw,
     /// Arm this timer; it replaces one of the same name.
     Arm(Timer, Instant),
     /// Disarm it, if it is armed.
@@ -181,6 +183,12 @@ impl Held {
     #[must_use]
     pub fn room(&self) -> &str {
         &self.names.room
+    }
+
+    /// When its stage has to be over.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// The bearer token of its ready URL.
@@ -429,6 +437,7 @@ impl Held {
         let Some(timer) = self.stage.timer() else { return };
         out.push(Effect::Measured(self.stage.name(), now.saturating_duration_since(self.entered)));
         out.push(Effect::Disarm(timer));
+        out.push(Effect::Withdraw);
         out.push(Effect::Disarm(if self.stage == Stage::Webhook { Timer::Unanswered } else { Timer::Retry }));
     }
 

@@ -1,6 +1,7 @@
 //! What the companion asks of the outside, and how it can come out. Plain values between the state machine, which
 //! decides, and the HTTP client, which does; neither knows how the other works.
 
+use super::budget::Rank;
 use crate::config::room::RoomPlan;
 use crate::config::value::Secret;
 use crate::record::{CallId, Lane};
@@ -146,6 +147,12 @@ impl Request {
         }
     }
 
+    /// Its place in the REST budget; `None` if it does not go to Daily.
+    #[must_use]
+    pub fn rank(&self) -> Option<Rank> {
+        self.operation().rank()
+    }
+
     /// For the ladder.
     #[must_use]
     pub fn line(&self) -> String {
@@ -188,6 +195,16 @@ impl Operation {
         match self {
             Self::Room | Self::Token | Self::Update => Lane::Rest,
             Self::Bot => Lane::Bot,
+        }
+    }
+
+    /// Its place in the REST budget; `None` if Daily is not asked.
+    #[must_use]
+    pub const fn rank(self) -> Option<Rank> {
+        match self {
+            Self::Room | Self::Token => Some(Rank::Creation),
+            Self::Update => Some(Rank::Update),
+            Self::Bot => None,
         }
     }
 

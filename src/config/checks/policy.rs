@@ -100,6 +100,12 @@ impl<'c> Check<'c> {
         ] {
             self.positive(&place.key(key), key, span);
         }
+        for (key, limit) in [("budget", Some(daily.budget)), ("update_budget", daily.update_budget)] {
+            if limit == Some(0) {
+                let message = format!("`{key}` of [daily] is 0: no caller would ever be connected");
+                self.wrong(&place.key(key), message, "write how many requests a second Daily takes: 20 of most kinds");
+            }
+        }
     }
 
     fn keys(&mut self, place: &Place<'_>, key: &str, secrets: &OneOrMany<Secret>) {

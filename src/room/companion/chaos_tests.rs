@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::room::Evidence;
+use crate::room::budget::Limits;
 use crate::room::held::fixture;
 use crate::room::request::{Failure, FailureKind, Operation, Product, Room};
 use std::collections::HashSet;
@@ -58,6 +59,9 @@ struct World {
     effective: HashMap<String, u32>,
     /// Updates that may have taken effect as far as the companion can tell.
     doubtful: HashMap<String, u32>,
+    limits: Limits,
+    /// When REST requests left, and which of them were updates.
+    left: Vec<(Instant, bool)>,
 }
 
 impl World {
@@ -65,7 +69,9 @@ impl World {
         let mut entropy = Entropy::seeded(seed);
         let plan = PLANS[usize::try_from(entropy.below(4)).unwrap()];
         let evidence = if entropy.below(2) == 0 { Evidence::Events } else { Evidence::Nothing };
-        let settings = Settings { evidence, ..fixture::settings(plan) };
+        let all = [1, 2, 5, 20][usize::try_from(entropy.below(4)).unwrap()];
+        let limits = Limits { all, updates: (entropy.below(2) == 0).then_some(1) };
+        let settings = Settings { evidence, limits, ..fixture::settings(plan) };
         let now = crate::clock::now();
         let companion = Companion::new(settings, Arc::new(()), entropy.fork());
         let mut world = Self {
@@ -84,6 +90,8 @@ impl World {
             aborted: HashSet::new(),
             effective: HashMap::new(),
             doubtful: HashMap::new(),
+            limits,
+            left: vec![],
         };
         for number in 0..=world.entropy.below(4) {
             world.plan_call(number);
@@ -222,6 +230,10 @@ impl World {
 
     fn perform(&mut self, flight: FlightId, request: Request) {
         let operation = request.operation();
+        if operation != Operation::Bot {
+            self.left.push((self.now, operation == Operation::Update));
+            self.check_budget();
+        }
         let (outcome, worked) = self.outcome(operation);
         if let Request::Update { call_id, .. } = &request {
             self.check_update(call_id, &outcome, worked);
@@ -229,6 +241,15 @@ impl World {
         self.consequences(&request, worked);
         let slow = if self.chance(20) { 5_000 } else { 300 };
         self.at(slow, Happening::Reply(flight, Reply { operation, what: String::new(), outcome }));
+    }
+
+    fn check_budget(&self) {
+        let recent = |only_updates: bool| {
+            let young = |at: Instant| self.now.duration_since(at) < Duration::from_secs(1);
+            self.left.iter().filter(|(at, update)| young(*at) && (*update || !only_updates)).count()
+        };
+        assert!(recent(false) <= self.limits.all as usize, "more REST requests in a second than the budget");
+        assert!(self.limits.updates.is_none_or(|limit| recent(true) <= limit as usize), "more updates than the budget");
     }
 
     fn check_update(&mut self, call_id: &str, outcome: &Result<Product, Failure>, worked: bool) {

@@ -1,8 +1,11 @@
 //! The joining of webhooks, events and ready signals to their calls.
 
 use super::*;
+use crate::record::Step;
 use crate::room::held::fixture::{self, Counts, WITH_BOT};
 use crate::room::request::{Operation, Product, Room};
+
+mod budget;
 
 struct House {
     now: Instant,
@@ -14,8 +17,12 @@ struct House {
 
 impl House {
     fn new(rooms: &str) -> Self {
+        Self::with(fixture::settings(rooms))
+    }
+
+    fn with(settings: Settings) -> Self {
         let counts = Arc::new(Counts::default());
-        let companion = Companion::new(fixture::settings(rooms), Arc::clone(&counts) as _, Entropy::seeded(1));
+        let companion = Companion::new(settings, Arc::clone(&counts) as _, Entropy::seeded(1));
         Self { now: crate::clock::now(), companion, counts, flights: vec![], told: vec![] }
     }
 

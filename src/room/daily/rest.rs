@@ -48,6 +48,19 @@ pub fn update(call_id: &str, call_domain: &str, sip_uri: &str) -> Value {
     json!({ "callId": call_id, "callDomain": call_domain, "sipUri": sip_uri })
 }
 
+/// A SIP address that tells Daily how to show the caller: `?x-daily_display_name=`, percent-encoded.
+#[must_use]
+pub fn with_display_name(sip_uri: &str, shown: &str) -> String {
+    const LONGEST: usize = 64;
+    let shown: String = shown.trim().chars().filter(|char| !char.is_control()).take(LONGEST).collect();
+    let told = sip_uri.to_ascii_lowercase().contains("x-daily_display_name=");
+    if shown.is_empty() || told {
+        return sip_uri.to_owned();
+    }
+    let joint = if sip_uri.contains('?') { '&' } else { '?' };
+    format!("{sip_uri}{joint}x-daily_display_name={}", path_segment(&shown))
+}
+
 /// What the bot is told at its start. The caller's half of it comes from the webhook as Daily sent it, in both
 /// spellings that bots in the field expect.
 #[derive(Debug)]
@@ -194,6 +207,24 @@ mod tests {
             },
         });
         assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn a_display_name_is_appended_once_and_encoded() {
+        let cases = [
+            (
+                "sip:a@example.com",
+                "Ann Müller & Co",
+                "sip:a@example.com?x-daily_display_name=Ann%20M%C3%BCller%20%26%20Co",
+            ),
+            ("sip:a@example.com?x-a=1", "+15550123", "sip:a@example.com?x-a=1&x-daily_display_name=%2B15550123"),
+            ("sip:a@example.com?X-Daily_Display_Name=b", "c", "sip:a@example.com?X-Daily_Display_Name=b"),
+            ("sip:a@example.com", " \r\n", "sip:a@example.com"),
+        ];
+        for (address, shown, expected) in cases {
+            assert_eq!(with_display_name(address, shown), expected);
+        }
+        assert!(with_display_name("sip:a@example.com", &"€".repeat(1_000)).len() < 700);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use crate::config::room::RoomPlan;
 use crate::config::value::Secret;
 use crate::record::{CallFacts, CallId};
+use crate::room::budget::Limits;
 use crate::room::daily::webhook::DialIn;
 use crate::room::{Evidence, Meter, Settings};
 use std::sync::{Arc, Mutex};
@@ -29,6 +30,11 @@ impl Meter for Counts {
     fn stage(&self, _: &'static str, _: Duration) {}
     fn webhook(&self, source: &'static str, result: &'static str) {
         self.0.lock().unwrap().push((source, result));
+    }
+    fn rest_queue(&self, _: &'static str, _: usize) {}
+    fn rest_wait(&self, _: &'static str, _: Duration) {}
+    fn rest_unsent(&self, reason: &'static str) {
+        self.0.lock().unwrap().push(("rest", reason));
     }
 }
 
@@ -90,6 +96,7 @@ pub fn settings(rooms: &str) -> Settings {
         api_key: Secret::new("api-key"),
         webhook_timeout: Duration::from_secs(15),
         rest_timeout: Duration::from_secs(5),
+        limits: Limits { all: 10_000, updates: None },
         memory: Duration::from_secs(600),
         evidence: Evidence::Nothing,
         public_url: "https://gw.example.com".to_owned(),

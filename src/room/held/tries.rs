@@ -32,8 +32,7 @@ impl Held {
         let name = self.names.room.clone();
         match self.stage {
             Stage::Room if self.errand == Errand::Create => {
-                let shown = self.facts.caller_name.as_deref().filter(|shown| !shown.trim().is_empty());
-                let display_name = shown.unwrap_or(&self.facts.caller).to_owned();
+                let display_name = self.display_name().to_owned();
                 Some(Request::CreateRoom { name, display_name, plan: Arc::clone(&self.plan) })
             }
             Stage::Room => Some(Request::FetchRoom { name }),
@@ -44,14 +43,23 @@ impl Held {
             Stage::Bot => self.bot_start(now),
             Stage::Update => {
                 let dial_in = self.dial_in.as_ref()?;
+                let endpoint = self.endpoint()?;
+                // A room of the call's own was created with the caller's name; any other is told it here.
+                let sip_uri =
+                    if self.is_own_room() { endpoint } else { rest::with_display_name(&endpoint, self.display_name()) };
                 Some(Request::Update {
                     call_id: dial_in.call_id.clone(),
                     call_domain: dial_in.call_domain.clone(),
-                    sip_uri: self.endpoint()?,
+                    sip_uri,
                 })
             }
             Stage::Webhook | Stage::Ready | Stage::Connected | Stage::Over => None,
         }
+    }
+
+    fn display_name(&self) -> &str {
+        let shown = self.facts.caller_name.as_deref().filter(|shown| !shown.trim().is_empty());
+        shown.unwrap_or(&self.facts.caller)
     }
 
     fn bot_start(&self, now: Instant) -> Option<Request> {
