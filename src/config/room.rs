@@ -28,7 +28,7 @@ pub struct RoomPlan {
     /// The bot to start; none if it is already there.
     #[serde(default)]
     pub bot: Option<Bot>,
-    /// Who calls `pinlessCallUpdate`; `bot` is not in this version.
+    /// Who calls `pinlessCallUpdate`. With `bot` the gateway only watches, for which `events_hmac` is needed.
     #[serde(default)]
     pub connect: Connect,
     /// For a plan without `bot`: the bearer token with which whoever serves the room reports ready at

@@ -187,7 +187,7 @@ impl Metrics {
         }
     }
 
-    /// A webhook came by the endpoint `source` (`dialin`, `events`, `ready`) and this became of it (`accepted` ...).
+    /// A webhook came by the endpoint `source` (`dialin`, `events`, `ready`, `connected`) and this became of it (`accepted` ...).
     pub fn webhook_request(&self, source: &'static str, result: &'static str) {
         self.0.webhooks.get_or_create(&WebhookLabels { source, result }).inc();
     }

@@ -4,7 +4,7 @@
 
 use super::budget::Budget;
 use super::daily::webhook::{DialIn, Event, EventKind};
-use super::held::{Effect, Held, Input, Names, Ready, ReadySource, Stage, Timer};
+use super::held::{Effect, Held, Input, Names, Proof, Ready, ReadySource, Stage, Timer};
 use super::plan;
 use super::request::{Reply, Request};
 use super::seen::{Novelty, Seen};
@@ -164,7 +164,12 @@ impl Companion {
         if event.id.is_some_and(|id| self.events.note(now, &id) == Novelty::Repeated) {
             return self.meter.webhook("events", "duplicate");
         }
-        let Some(call) = self.concerned(&event.room, &event.kind) else {
+        let named = event.call.is_some();
+        let call = match event.call {
+            Some(call) => Some(call).filter(|call| self.calls.contains_key(call)),
+            None => self.concerned(&event.room, &event.kind),
+        };
+        let Some(call) = call else {
             return self.meter.webhook("events", "unmatched");
         };
         self.meter.webhook("events", "accepted");
@@ -173,8 +178,8 @@ impl Companion {
                 let endpoint = endpoint.as_deref().and_then(super::daily::rest::sip_uri);
                 Input::Ready(Ready { endpoint, source: ReadySource::Event })
             }
-            EventKind::Connected => Input::InRoom,
-            EventKind::Stopped => Input::LeftRoom,
+            EventKind::Connected => Input::InRoom(if named { Proof::Named } else { Proof::Event }),
+            EventKind::Stopped => Input::LeftRoom(if named { Proof::Named } else { Proof::Event }),
             EventKind::Warning(words) => Input::Remark(format!("dialin.warning: {words}")),
             EventKind::Error(words) => Input::Remark(format!("dialin.error: {words}")),
         };
@@ -183,6 +188,15 @@ impl Companion {
 
     /// Somebody reports a room ready; `endpoint` is an address with scheme.
     pub fn ready(&mut self, now: Instant, room: &str, token: &str, endpoint: Option<String>) -> ReadyVerdict {
+        self.signalled(now, room, token, Input::Ready(Ready { endpoint, source: ReadySource::Bot }))
+    }
+
+    /// The bot reports that it connected the caller itself.
+    pub fn bot_connected(&mut self, now: Instant, room: &str, token: &str) -> ReadyVerdict {
+        self.signalled(now, room, token, Input::InRoom(Proof::Bot))
+    }
+
+    fn signalled(&mut self, now: Instant, room: &str, token: &str, signal: Input) -> ReadyVerdict {
         let calls = self.rooms.get(room).map(Vec::as_slice).unwrap_or_default();
         let held = |call: &CallId| self.calls.get(call).map(|entry| &entry.held);
         let mut open =
@@ -193,11 +207,15 @@ impl Companion {
         let allowed: Vec<&CallId> =
             open.filter(|call| held(call).is_some_and(|held| held.ready_token().is(token))).collect();
         // Several calls may wait in one shared room: the one that waits longest is served.
-        let waiting = allowed.iter().find(|call| held(call).is_some_and(Held::awaits_ready));
+        let waits = |held: &Held| match signal {
+            Input::InRoom(_) => held.stage() != Stage::Connected,
+            _ => held.awaits_ready(),
+        };
+        let waiting = allowed.iter().find(|call| held(call).is_some_and(waits));
         let Some(call) = waiting.or(allowed.first()).map(|call| (*call).clone()) else {
             return ReadyVerdict::WrongToken;
         };
-        self.feed(now, &call, Input::Ready(Ready { endpoint, source: ReadySource::Bot }));
+        self.feed(now, &call, signal);
         ReadyVerdict::Accepted
     }
 

@@ -12,7 +12,7 @@ use super::request::{Product, Reply, Request, Room};
 use super::retry::TRIES_IN_A_STAGE;
 use super::{Instruction, Settings};
 use crate::clock::Entropy;
-use crate::config::room::RoomPlan;
+use crate::config::room::{Connect, RoomPlan};
 use crate::config::value::Secret;
 use crate::error::{Cause, Termination};
 use crate::record::call::DailyFacts;
@@ -45,10 +45,10 @@ pub enum Input {
     Reply(Reply),
     /// The room can take the caller.
     Ready(Ready),
-    /// Daily's event: a SIP caller is in the room.
-    InRoom,
-    /// Daily's event: the SIP caller left the room.
-    LeftRoom,
+    /// A SIP caller is in the room.
+    InRoom(Proof),
+    /// The SIP caller left the room.
+    LeftRoom(Proof),
     /// Daily's event: something worth noting.
     Remark(String),
     /// A timer fired.
@@ -73,6 +73,17 @@ pub enum ReadySource {
     Bot,
     /// Daily's `dialin.ready`.
     Event,
+}
+
+/// How much it proves that somebody is in the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// Daily's event names the room only: in a shared room it may be anybody.
+    Event,
+    /// Daily's event names the call.
+    Named,
+    /// The bot says so, with the call's token.
+    Bot,
 }
 
 /// What a held call wants done.
@@ -211,8 +222,8 @@ impl Held {
             Input::DialIn(dial_in) => self.announced(now, dial_in, out),
             Input::Reply(reply) => self.replied(now, reply, out),
             Input::Ready(ready) => self.reported_ready(now, ready, out),
-            Input::InRoom => self.in_room(now, out),
-            Input::LeftRoom => self.left_room(now, out),
+            Input::InRoom(proof) => self.in_room(now, proof, out),
+            Input::LeftRoom(proof) => self.left_room(now, proof, out),
             Input::Remark(remark) => self.note(Lane::Webhook, &remark, None, out),
             Input::Timer(timer) => self.fired(now, timer, out),
             Input::Ended => self.ended(now, out),
@@ -345,6 +356,10 @@ impl Held {
         if self.ready.is_none() || self.dial_in.is_none() {
             return;
         }
+        if self.plan.connect == Connect::Bot {
+            self.decide("ready", "the bot may connect the caller; dialin.connected is waited for".to_owned(), out);
+            return self.enter(now, Stage::Update, out);
+        }
         match self.endpoint() {
             Some(endpoint) => {
                 self.decide("ready", endpoint, out);
@@ -357,24 +372,29 @@ impl Held {
         }
     }
 
-    fn in_room(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        self.note(Lane::Webhook, "dialin.connected", None, out);
-        // In a room of its own it can only be this caller. In a shared one it may be anybody.
-        if !self.is_own_room() || !matches!(self.stage, Stage::Bot | Stage::Ready | Stage::Update) {
+    fn in_room(&mut self, now: Instant, proof: Proof, out: &mut Vec<Effect>) {
+        let (from, what) = match proof {
+            Proof::Bot => (Lane::Bot, "connected"),
+            Proof::Event | Proof::Named => (Lane::Webhook, "dialin.connected"),
+        };
+        self.note(from, what, None, out);
+        // No callId, no update: what the bot claims before it can have done it is not believed.
+        let possible = self.dial_in.is_some() && matches!(self.stage, Stage::Bot | Stage::Ready | Stage::Update);
+        if !self.is_about_us(proof) || !possible {
             return;
         }
-        let outcome = if self.stage == Stage::Update {
-            "dialin.connected: it worked"
-        } else {
-            "dialin.connected: somebody else connected the caller, so it is not done again"
+        let outcome = match (self.plan.connect, self.stage) {
+            (Connect::Bot, _) => "the bot connected the caller",
+            (Connect::Gateway, Stage::Update) => "it worked",
+            (Connect::Gateway, _) => "somebody else connected the caller, so it is not done again",
         };
-        self.decide("update", outcome.to_owned(), out);
+        self.decide("update", format!("{what}: {outcome}"), out);
         self.enter(now, Stage::Connected, out);
     }
 
-    fn left_room(&mut self, now: Instant, out: &mut Vec<Effect>) {
+    fn left_room(&mut self, now: Instant, proof: Proof, out: &mut Vec<Effect>) {
         self.note(Lane::Webhook, "dialin.stopped", None, out);
-        if self.is_own_room() && self.stage == Stage::Update {
+        if self.is_about_us(proof) && self.stage == Stage::Update {
             self.fail(now, Cause::UpdateFailed, "dialin.stopped: the caller left the room at once".to_owned(), out);
         }
     }
@@ -395,6 +415,9 @@ impl Held {
                 let span = self.deadline.saturating_duration_since(self.entered);
                 let detail = match last {
                     Some(last) => format!("not within {span:?}; at last {last}"),
+                    None if self.stage == Stage::Update && self.plan.connect == Connect::Bot => {
+                        format!("the bot did not connect the caller: no dialin.connected within {span:?}")
+                    }
                     None => format!("nothing within {span:?}"),
                 };
                 self.fail(now, self.stage.cause(), detail, out);
@@ -460,6 +483,11 @@ impl Held {
     }
 
     // --- small things
+
+    /// In a room of its own it can only be this caller.
+    fn is_about_us(&self, proof: Proof) -> bool {
+        proof != Proof::Event || self.is_own_room()
+    }
 
     fn is_own_room(&self) -> bool {
         self.plan.use_room.is_none()

@@ -75,7 +75,7 @@ pub trait Meter: Send + Sync {
     /// A stage of a held call ended, well or badly, after `took`. Stages: `webhook`, `room`, `token`, `bot`, `ready`,
     /// `update`, and `hold` for the whole of it.
     fn stage(&self, stage: &'static str, took: Duration);
-    /// A request reached the webhook listener. Sources: `dialin`, `events`, `ready`. Each request counts once.
+    /// A request reached the webhook listener. Sources: `dialin`, `events`, `ready`, `connected`. Each request counts once.
     fn webhook(&self, source: &'static str, result: &'static str);
     /// So many REST requests of a rank wait for their turn now. Ranks: `update`, `creation`.
     fn rest_queue(&self, rank: &'static str, waiting: usize);

@@ -2,6 +2,7 @@
 //! sockets. One test for each failure and its consequence; after each, nothing may be left of the call anywhere.
 
 mod bot;
+mod by_bot;
 mod door;
 mod fallback;
 mod hang_up;

@@ -174,9 +174,12 @@ impl<'c> Check<'c> {
             self.positive(&place.key("bot").key("timeout"), "timeout", bot.timeout);
         }
         self.positive(&place.key("ready_timeout"), "ready_timeout", plan.ready_timeout);
-        if plan.connect == Connect::Bot {
-            let remedy = "remove it: the gateway connects the caller when the bot is ready";
-            self.wrong(&place.key("connect"), "`connect = \"bot\"` is not in this version", remedy);
+        let has_events = self.config.daily.as_ref().is_some_and(|daily| daily.events_hmac.is_some());
+        if plan.connect == Connect::Bot && !has_events {
+            let message = "`connect = \"bot\"` without `events_hmac` of [daily]: nothing would show that the bot connected the caller";
+            let remedy =
+                "set up Daily's domain webhook and write its secret to `events_hmac`, or let the gateway connect";
+            self.wrong(&place.key("connect"), message, remedy);
         }
         if plan.on_failure == OnFailure::Announce {
             let remedy = "use \"fallback\" or \"hangup\"";

@@ -10,11 +10,13 @@ use std::collections::HashSet;
 
 const RUNS: u64 = 4_000;
 
-const PLANS: [&str; 4] = [
+const PLANS: [&str; 6] = [
     fixture::WITH_BOT,
     "[[room]]\n",
     "[[room]]\nuse = 'lobby'\nready_token = 'lobby-key'\n",
     "[[room]]\nuse = 'lobby'\nbot = { start_url = 'http://bots.example.com/start' }\nready_timeout = '3s'\n",
+    "[[room]]\nconnect = 'bot'\nbot = { start_url = 'http://bots.example.com/start' }\n",
+    "[[room]]\nconnect = 'bot'\nuse = 'lobby'\n",
 ];
 
 /// What the world knows of one call.
@@ -50,6 +52,7 @@ struct World {
     owners: HashMap<String, CallId>,
     rooms: HashMap<String, HashSet<CallId>>,
     shared: bool,
+    by_bot: bool,
     /// Ready signals, and callers that were sent, by room.
     signals: HashMap<String, usize>,
     served: HashMap<String, HashSet<CallId>>,
@@ -67,7 +70,7 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let mut entropy = Entropy::seeded(seed);
-        let plan = PLANS[usize::try_from(entropy.below(4)).unwrap()];
+        let plan = PLANS[usize::try_from(entropy.below(6)).unwrap()];
         let evidence = if entropy.below(2) == 0 { Evidence::Events } else { Evidence::Nothing };
         let all = [1, 2, 5, 20][usize::try_from(entropy.below(4)).unwrap()];
         let limits = Limits { all, updates: (entropy.below(2) == 0).then_some(1) };
@@ -84,6 +87,7 @@ impl World {
             owners: HashMap::new(),
             rooms: HashMap::new(),
             shared: plan.contains("lobby"),
+            by_bot: plan.contains("'bot'"),
             signals: HashMap::new(),
             served: HashMap::new(),
             event_ids: HashSet::new(),
@@ -254,6 +258,7 @@ impl World {
 
     fn check_update(&mut self, call_id: &str, outcome: &Result<Product, Failure>, worked: bool) {
         let truth = &self.calls[&self.owners[call_id]];
+        assert!(!self.by_bot, "an update that is the bot's affair");
         assert!(truth.ready, "an update before ready");
         let room = self.rooms.iter().find(|(_, calls)| calls.contains(&self.owners[call_id])).unwrap().0;
         let served = self.served.entry(room.clone()).or_default();
@@ -308,6 +313,10 @@ impl World {
                 }
                 self.at(25_000, Happening::Ready { room: room.clone(), token: "guess".to_owned() });
                 self.send_ready_events(&room);
+                if self.by_bot && self.chance(70) {
+                    let event = Event { id: None, kind: EventKind::Connected, room, call: Some(start.call.clone()) };
+                    self.at(25_000, Happening::Daily(event));
+                }
             }
             Request::CreateRoom { name, .. } | Request::FetchRoom { name } => {
                 let name = name.clone();
@@ -319,7 +328,7 @@ impl World {
                 let call = self.owners[call_id].clone();
                 let room = self.rooms.iter().find(|(_, calls)| calls.contains(&call)).map(|(room, _)| room.clone());
                 for kind in [EventKind::Connected, EventKind::Stopped] {
-                    let event = Event { id: None, kind, room: room.clone().unwrap() };
+                    let event = Event { id: None, kind, room: room.clone().unwrap(), call: None };
                     self.at(10_000, Happening::Daily(event));
                 }
             }
@@ -330,7 +339,7 @@ impl World {
     fn send_ready_events(&mut self, room: &str) {
         for endpoint in 0..self.entropy.below(3) {
             let kind = EventKind::Ready((endpoint > 0).then(|| format!("{room}.{endpoint}@example.com")));
-            let event = Event { id: Some(format!("{room}-{endpoint}")), kind, room: room.to_owned() };
+            let event = Event { id: Some(format!("{room}-{endpoint}")), kind, room: room.to_owned(), call: None };
             self.at(15_000, Happening::Daily(event.clone()));
             self.at(15_000, Happening::Daily(event));
         }

@@ -94,7 +94,7 @@ impl House {
     }
 
     fn event(&mut self, id: &str, kind: EventKind, room: &str) {
-        let event = Event { id: Some(id.to_owned()), kind, room: room.to_owned() };
+        let event = Event { id: Some(id.to_owned()), kind, room: room.to_owned(), call: None };
         self.companion.event(self.now, event);
         self.settle();
     }

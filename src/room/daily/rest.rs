@@ -75,6 +75,8 @@ pub struct BotStart<'a> {
     pub token: &'a str,
     /// Where it reports ready.
     pub ready_url: &'a str,
+    /// Where it reports that it connected the caller, if that is its affair.
+    pub connected_url: Option<&'a str>,
     /// With which bearer token.
     pub ready_token: &'a str,
     /// W3C trace context.
@@ -117,6 +119,10 @@ impl BotStart<'_> {
         ];
         let mut body = self.extra.clone();
         body.extend(fields.map(|(name, value)| (name.to_owned(), value)));
+        if let Some(url) = self.connected_url {
+            body.insert("connect".to_owned(), json!("bot"));
+            body.insert("connected_url".to_owned(), json!(url));
+        }
         body
     }
 }
@@ -265,6 +271,7 @@ mod tests {
             },
             token: "t",
             ready_url: "https://gw.example.com/rooms/r/ready",
+            connected_url: None,
             ready_token: "secret",
             traceparent: "00-1-2-01",
             extra: &extra,

@@ -279,7 +279,7 @@ async fn an_event_settles_an_update_in_doubt() {
     house.companion.ready(room.clone(), token, None).await;
     house.cloud.arrival("POST /dialin/pinlessCallUpdate").await;
     let kind = crate::room::daily::webhook::EventKind::Connected;
-    house.companion.event(Event { id: None, kind, room });
+    house.companion.event(Event { id: None, kind, room, call: None });
     assert_eq!(house.verdict().await, Instruction::Connected);
     house.stop().await;
 }
@@ -309,7 +309,7 @@ async fn hundreds_of_callers_at_once_cause_no_more_requests_than_the_budget() {
             Instruction::Decided(crate::record::Step::Companion { stage, outcome }) if stage == "room" => {
                 let Some(room) = outcome.strip_suffix(" created") else { continue };
                 let kind = crate::room::daily::webhook::EventKind::Ready(None);
-                house.companion.event(Event { id: None, kind, room: room.to_owned() });
+                house.companion.event(Event { id: None, kind, room: room.to_owned(), call: None });
             }
             Instruction::Connected | Instruction::Failed { .. } => verdicts += 1,
             _ => {}

@@ -7,6 +7,7 @@ use crate::room::held::fixture::{self, WITH_BOT};
 use crate::room::request::{Failure, FailureKind, Operation};
 use crate::room::retry::TRIES_AFTER_404;
 
+mod by_bot;
 mod end;
 mod ready;
 mod start;

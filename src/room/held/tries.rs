@@ -2,6 +2,7 @@
 //! moves, so that each fits on a few pages.
 
 use super::{Effect, Errand, Held, Stage, Timer};
+use crate::config::room::Connect;
 use crate::config::value::Secret;
 use crate::error::Cause;
 use crate::record::Lane;
@@ -41,6 +42,8 @@ impl Held {
                 Some(Request::CreateToken { room: name, expires })
             }
             Stage::Bot => self.bot_start(now),
+            // The bot's affair: we only watch, or there would be two updates.
+            Stage::Update if self.plan.connect == Connect::Bot => None,
             Stage::Update => {
                 let dial_in = self.dial_in.as_ref()?;
                 let endpoint = self.endpoint()?;
@@ -64,7 +67,8 @@ impl Held {
 
     fn bot_start(&self, now: Instant) -> Option<Request> {
         let bot = self.plan.bot.as_ref()?;
-        let ready_url = format!("{}/rooms/{}/ready", self.settings.public_url, rest::path_segment(&self.names.room));
+        let base = format!("{}/rooms/{}", self.settings.public_url, rest::path_segment(&self.names.room));
+        let (ready_url, connected_url) = (format!("{base}/ready"), format!("{base}/connected"));
         let empty = DialIn::default();
         let body = BotStart {
             facts: &self.facts,
@@ -73,6 +77,7 @@ impl Held {
             room: &self.room,
             token: self.token.as_ref().map(Secret::expose).unwrap_or_default(),
             ready_url: &ready_url,
+            connected_url: (self.plan.connect == Connect::Bot).then_some(connected_url.as_str()),
             ready_token: self.names.ready_token.expose(),
             traceparent: &self.names.traceparent,
             extra: &bot.body,
