@@ -22,6 +22,10 @@ impl Meter for Metrics {
         self.webhook_request(source, result);
     }
 
+    fn bot_start(&self, result: &'static str) {
+        Self::bot_start(self, result);
+    }
+
     fn rest_queue(&self, rank: &'static str, waiting: usize) {
         Self::rest_queue(self, rank, waiting);
     }

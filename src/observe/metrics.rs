@@ -44,6 +44,7 @@ struct Inner {
     setup: Histogram,
     stages: Family<StageLabels, Histogram, fn() -> Histogram>,
     webhooks: Family<WebhookLabels, Counter>,
+    bot_starts: Family<ResultLabels, Counter>,
     rest_queue: Family<RankLabels, Gauge>,
     rest_waits: Family<RankLabels, Histogram, fn() -> Histogram>,
     rest_unsent: Family<ReasonLabels, Counter>,
@@ -84,6 +85,11 @@ struct TrunkLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StageLabels {
     stage: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -192,6 +198,11 @@ impl Metrics {
         self.0.webhooks.get_or_create(&WebhookLabels { source, result }).inc();
     }
 
+    /// A bot's start ended so: `started`, `ready`, `at_capacity`, `failed`.
+    pub fn bot_start(&self, result: &'static str) {
+        self.0.bot_starts.get_or_create(&ResultLabels { result }).inc();
+    }
+
     /// So many REST requests of a rank (`update`, `creation`) wait for their turn.
     pub fn rest_queue(&self, rank: &'static str, waiting: usize) {
         self.0.rest_queue.get_or_create(&RankLabels { rank }).set(i64::try_from(waiting).unwrap_or(i64::MAX));
@@ -278,6 +289,7 @@ impl Inner {
             setup: seconds(),
             stages: Family::new_with_constructor(seconds as fn() -> Histogram),
             webhooks: Family::default(),
+            bot_starts: Family::default(),
             rest_queue: Family::default(),
             rest_waits: Family::new_with_constructor(seconds as fn() -> Histogram),
             rest_unsent: Family::default(),
@@ -299,6 +311,7 @@ impl Inner {
         registry.register("setup_seconds", "From the caller's INVITE to our 200", self.setup.clone());
         registry.register("stage_seconds", "Stages of bringing a held call to its bot", self.stages.clone());
         registry.register("webhook_requests", "Webhooks, by what became of them", self.webhooks.clone());
+        registry.register("bot_starts", "Starts of bots, by what became of them", self.bot_starts.clone());
         registry.register("rest_queue", "REST requests to Daily that wait for their turn", self.rest_queue.clone());
         registry.register("rest_wait_seconds", "How long they waited for it", self.rest_waits.clone());
         registry.register("rest_unsent", "REST requests that were given up unsent", self.rest_unsent.clone());

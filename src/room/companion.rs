@@ -4,7 +4,7 @@
 
 use super::budget::Budget;
 use super::daily::webhook::{DialIn, Event, EventKind};
-use super::held::{Effect, Held, Input, Names, Proof, Ready, ReadySource, Stage, Timer};
+use super::held::{Choice, Effect, Held, Input, Names, Proof, Ready, ReadySource, Spare, Stage, Timer};
 use super::plan;
 use super::request::{Reply, Request};
 use super::seen::{Novelty, Seen};
@@ -14,7 +14,7 @@ use crate::clock::Entropy;
 use crate::config::room::OnFailure;
 use crate::config::value::Secret;
 use crate::error::{Cause, Termination};
-use crate::record::{CallFacts, CallId};
+use crate::record::{CallFacts, CallId, Step};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -93,6 +93,8 @@ pub struct Companion {
 
 struct Entry {
     held: Held,
+    /// Of its plan.
+    position: usize,
     timers: Vec<(Timer, TimerKey)>,
     flights: Vec<FlightId>,
 }
@@ -291,20 +293,20 @@ impl Companion {
     fn place(&mut self, now: Instant, facts: CallFacts) {
         let call = facts.call_id.clone();
         let mut steps = vec![];
-        let plan = plan::choose(&self.settings.plans, &facts, &mut steps);
+        let plan = self.choose(0, &facts, &mut steps);
         self.actions.extend(steps.into_iter().map(|step| Action::Instruct(call.clone(), Instruction::Decided(step))));
         let refusal = match plan {
             None => Termination::new(Cause::NoRoomPlan),
             Some(_) if self.calls.len() >= MOST_CALLS => {
                 Termination::with_detail(Cause::Internal, format!("the companion holds {MOST_CALLS} calls"))
             }
-            Some(plan) => {
-                let names = self.names(&plan);
+            Some((position, choice)) => {
+                let names = self.names(&choice.plan);
                 self.rooms.entry(names.room.clone()).or_default().push(call.clone());
                 let mut effects = vec![];
                 let settings = Arc::clone(&self.settings);
-                let held = Held::new(now, settings, (plan, facts, names), self.entropy.fork(), &mut effects);
-                self.calls.insert(call.clone(), Entry { held, timers: vec![], flights: vec![] });
+                let held = Held::new(now, settings, (choice, facts, names), self.entropy.fork(), &mut effects);
+                self.calls.insert(call.clone(), Entry { held, position, timers: vec![], flights: vec![] });
                 self.carry_out(now, &call, effects);
                 return self.deliver_early(now, &call);
             }
@@ -339,12 +341,47 @@ impl Companion {
         for (_, timer) in entry.timers {
             self.timers.disarm(timer);
         }
-        if let Some(calls) = self.rooms.get_mut(entry.held.room()) {
+        self.vacate(entry.held.room(), call);
+    }
+
+    fn vacate(&mut self, room: &str, call: &CallId) {
+        if let Some(calls) = self.rooms.get_mut(room) {
             calls.retain(|other| other != call);
             if calls.is_empty() {
-                self.rooms.remove(entry.held.room());
+                self.rooms.remove(room);
             }
         }
+    }
+
+    /// The first plan that fits, from position `first` on, and whether there is another after it.
+    fn choose(&self, first: usize, facts: &CallFacts, steps: &mut Vec<Step>) -> Option<(usize, Choice)> {
+        let plans = &self.settings.plans;
+        let (position, plan) = plan::choose_from(plans, first, facts, steps)?;
+        let another = plan::choose_from(plans, position + 1, facts, &mut vec![]).is_some();
+        Some((position, Choice { plan, spare: if another { Spare::Another } else { Spare::Nothing } }))
+    }
+
+    /// The call's plan has no capacity.
+    fn next_plan(&mut self, now: Instant, call: &CallId) {
+        let Some(entry) = self.calls.get(call) else { return };
+        let mut steps = vec![];
+        let next = self.choose(entry.position + 1, entry.held.facts(), &mut steps);
+        let old = entry.held.room().to_owned();
+        self.actions.extend(steps.into_iter().map(|step| Action::Instruct(call.clone(), Instruction::Decided(step))));
+        let names = next.as_ref().map(|(_, choice)| self.names(&choice.plan));
+        let Some(entry) = self.calls.get_mut(call) else { return };
+        let mut effects = vec![];
+        match next.zip(names) {
+            Some(((position, choice), names)) => {
+                let new = names.room.clone();
+                entry.position = position;
+                entry.held.replan(now, choice, names, &mut effects);
+                self.vacate(&old, call);
+                self.rooms.entry(new).or_default().push(call.clone());
+            }
+            None => entry.held.is_without_plan(now, &mut effects),
+        }
+        self.carry_out(now, call, effects);
     }
 
     /// Whose an event is. Events name the room only: with several calls in a shared room, ready goes to the one that
@@ -372,6 +409,8 @@ impl Companion {
                 Effect::Request(request) => self.request(now, call, request),
                 Effect::CancelRequests => self.cancel(call),
                 Effect::Withdraw => self.withdraw(call),
+                Effect::NextPlan => self.next_plan(now, call),
+                Effect::BotStart(result) => self.meter.bot_start(result),
                 Effect::Arm(timer, at) => {
                     self.disarm(call, timer);
                     let key = self.timers.arm(at, Due::Call(call.clone(), timer));

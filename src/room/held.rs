@@ -99,6 +99,10 @@ pub enum Effect {
     Arm(Timer, Instant),
     /// Disarm it, if it is armed.
     Disarm(Timer),
+    /// The bot's starter has no capacity: call [`Held::replan`] with the next plan that fits.
+    NextPlan,
+    /// A bot's start ended so: `started`, `ready`, `at_capacity`, `failed`.
+    BotStart(&'static str),
     /// Tell the SIP side.
     Instruct(Instruction),
     /// A stage ended.
@@ -116,6 +120,24 @@ pub struct Names {
     pub traceparent: String,
 }
 
+/// The plan that serves a call.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// The plan.
+    pub plan: Arc<RoomPlan>,
+    /// Whether one after it fits too.
+    pub spare: Spare,
+}
+
+/// Whether there is another plan for the call if this one has no capacity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spare {
+    /// There is.
+    Another,
+    /// This is the last that fits.
+    Nothing,
+}
+
 /// How the room is come by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Errand {
@@ -130,6 +152,8 @@ enum Errand {
 pub struct Held {
     settings: Arc<Settings>,
     plan: Arc<RoomPlan>,
+    spare: Spare,
+    plans_before: u32,
     facts: CallFacts,
     names: Names,
     entropy: Entropy,
@@ -148,6 +172,14 @@ pub struct Held {
     ready: Option<Ready>,
 }
 
+// === impl Errand ===
+
+impl Errand {
+    fn of(plan: &RoomPlan) -> Self {
+        if plan.use_room.is_none() { Self::Create } else { Self::LookUp }
+    }
+}
+
 // === impl Held ===
 
 impl Held {
@@ -155,16 +187,18 @@ impl Held {
     pub fn new(
         now: Instant,
         settings: Arc<Settings>,
-        (plan, facts, names): (Arc<RoomPlan>, CallFacts, Names),
+        (Choice { plan, spare }, facts, names): (Choice, CallFacts, Names),
         entropy: Entropy,
         out: &mut Vec<Effect>,
     ) -> Self {
         let deadline = now + UNANSWERED;
         out.push(Effect::Arm(Timer::Unanswered, deadline));
-        let errand = if plan.use_room.is_none() { Errand::Create } else { Errand::LookUp };
         Self {
             settings,
+            errand: Errand::of(&plan),
             plan,
+            spare,
+            plans_before: 0,
             facts,
             names,
             entropy,
@@ -173,7 +207,6 @@ impl Held {
             entered: now,
             deadline,
             tries: 0,
-            errand,
             in_doubt: false,
             last_failure: None,
             notes: 0,
@@ -194,6 +227,12 @@ impl Held {
     #[must_use]
     pub fn room(&self) -> &str {
         &self.names.room
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn facts(&self) -> &CallFacts {
+        &self.facts
     }
 
     /// When its stage has to be over.
@@ -269,13 +308,9 @@ impl Held {
         if self.dial_in.is_some() || matches!(self.stage, Stage::Connected | Stage::Over) {
             return;
         }
-        out.push(Effect::Instruct(Instruction::Named(DailyFacts {
-            call_id: dial_in.call_id.clone(),
-            call_domain: dial_in.call_domain.clone(),
-            room: Some(self.names.room.clone()),
-        })));
-        self.decide("webhook", "the call is on hold at Daily".to_owned(), out);
         self.dial_in = Some(dial_in);
+        self.name_the_call(out);
+        self.decide("webhook", "the call is on hold at Daily".to_owned(), out);
         match self.stage {
             Stage::Webhook => self.enter(now, Stage::Room, out),
             Stage::Ready => self.connect_if_ready(now, out),
@@ -302,6 +337,7 @@ impl Held {
             }
             Ok(Product::Effect) if self.stage == Stage::Bot => {
                 self.decide("bot", "started".to_owned(), out);
+                out.push(Effect::BotStart("started"));
                 self.enter(now, Stage::Ready, out);
             }
             Ok(Product::Effect) => {
@@ -345,6 +381,7 @@ impl Held {
             // event proves only that somebody is in the room; then the starter's answer is waited for.
             Stage::Bot if source == ReadySource::Bot => {
                 self.decide("bot", "reported ready before its starter answered".to_owned(), out);
+                out.push(Effect::BotStart("ready"));
                 self.enter(now, Stage::Ready, out);
             }
             _ => {}
@@ -466,6 +503,9 @@ impl Held {
 
     fn fail(&mut self, now: Instant, cause: Cause, detail: String, out: &mut Vec<Effect>) {
         let termination = Termination::with_detail(cause, detail);
+        if cause == Cause::BotFailed {
+            out.push(Effect::BotStart("failed"));
+        }
         self.decide(self.stage.name(), termination.text(), out);
         self.ended(now, out);
         out.push(Effect::Arm(Timer::Linger, now + LINGER));
@@ -483,6 +523,15 @@ impl Held {
     }
 
     // --- small things
+
+    fn name_the_call(&self, out: &mut Vec<Effect>) {
+        let Some(dial_in) = &self.dial_in else { return };
+        out.push(Effect::Instruct(Instruction::Named(DailyFacts {
+            call_id: dial_in.call_id.clone(),
+            call_domain: dial_in.call_domain.clone(),
+            room: Some(self.names.room.clone()),
+        })));
+    }
 
     /// In a room of its own it can only be this caller.
     fn is_about_us(&self, proof: Proof) -> bool {

@@ -77,6 +77,9 @@ pub trait Meter: Send + Sync {
     fn stage(&self, stage: &'static str, took: Duration);
     /// A request reached the webhook listener. Sources: `dialin`, `events`, `ready`, `connected`. Each request counts once.
     fn webhook(&self, source: &'static str, result: &'static str);
+    /// A bot's start ended so. Results: `started`, `ready` (before its starter answered), `at_capacity` (the next plan was
+    /// tried), `failed`.
+    fn bot_start(&self, result: &'static str);
     /// So many REST requests of a rank wait for their turn now. Ranks: `update`, `creation`.
     fn rest_queue(&self, rank: &'static str, waiting: usize);
     /// A REST request of a rank left after this wait for its turn.
@@ -156,6 +159,7 @@ fn memory(daily: &Daily) -> Duration {
 impl Meter for () {
     fn stage(&self, _: &'static str, _: Duration) {}
     fn webhook(&self, _: &'static str, _: &'static str) {}
+    fn bot_start(&self, _: &'static str) {}
     fn rest_queue(&self, _: &'static str, _: usize) {}
     fn rest_wait(&self, _: &'static str, _: Duration) {}
     fn rest_unsent(&self, _: &'static str) {}

@@ -57,8 +57,10 @@ pub struct StartBot {
     pub body: serde_json::Map<String, serde_json::Value>,
     /// Deadline of this request.
     pub timeout: Duration,
-    /// `Idempotency-Key`: a repeated start is the same start.
+    /// For `Idempotency-Key`: a repeated start is the same start,
     pub call: CallId,
+    /// and the start by another plan is not; 0 for the first plan.
+    pub plans_before: u32,
     /// W3C trace context, as header; the same is in the body.
     pub traceparent: String,
 }
@@ -178,6 +180,17 @@ impl Request {
 }
 
 // === impl StartBot ===
+
+impl StartBot {
+    /// The same for every try of one start.
+    #[must_use]
+    pub fn idempotency_key(&self) -> String {
+        match self.plans_before {
+            0 => self.call.as_str().to_owned(),
+            before => format!("{}.{before}", self.call.as_str()),
+        }
+    }
+}
 
 /// The body holds two tokens, so it is not shown.
 impl fmt::Debug for StartBot {

@@ -7,6 +7,7 @@ mod door;
 mod fallback;
 mod hang_up;
 mod happy;
+mod pipecat;
 mod rest;
 mod room;
 mod target;

@@ -10,13 +10,16 @@ use std::collections::HashSet;
 
 const RUNS: u64 = 4_000;
 
-const PLANS: [&str; 6] = [
+const PLANS: [&str; 7] = [
     fixture::WITH_BOT,
     "[[room]]\n",
     "[[room]]\nuse = 'lobby'\nready_token = 'lobby-key'\n",
     "[[room]]\nuse = 'lobby'\nbot = { start_url = 'http://bots.example.com/start' }\nready_timeout = '3s'\n",
     "[[room]]\nconnect = 'bot'\nbot = { start_url = 'http://bots.example.com/start' }\n",
     "[[room]]\nconnect = 'bot'\nuse = 'lobby'\n",
+    "[[room]]\nshare = 50\nbot = { start_url = 'http://one.example.com' }\n\
+     [[room]]\nbot = { start_url = 'http://two.example.com' }\n\
+     [[room]]\nbot = { kind = 'pipecat-cloud', agent = 'a' }\nconnect = 'gateway'\n",
 ];
 
 /// What the world knows of one call.
@@ -65,12 +68,14 @@ struct World {
     limits: Limits,
     /// When REST requests left, and which of them were updates.
     left: Vec<(Instant, bool)>,
+    /// Starts of bots that worked.
+    started: HashSet<String>,
 }
 
 impl World {
     fn new(seed: u64) -> Self {
         let mut entropy = Entropy::seeded(seed);
-        let plan = PLANS[usize::try_from(entropy.below(6)).unwrap()];
+        let plan = PLANS[usize::try_from(entropy.below(7)).unwrap()];
         let evidence = if entropy.below(2) == 0 { Evidence::Events } else { Evidence::Nothing };
         let all = [1, 2, 5, 20][usize::try_from(entropy.below(4)).unwrap()];
         let limits = Limits { all, updates: (entropy.below(2) == 0).then_some(1) };
@@ -96,6 +101,7 @@ impl World {
             doubtful: HashMap::new(),
             limits,
             left: vec![],
+            started: HashSet::new(),
         };
         for number in 0..=world.entropy.below(4) {
             world.plan_call(number);
@@ -225,7 +231,15 @@ impl World {
             Instruction::Failed { .. } => truth.failed += 1,
             Instruction::Named(names) => {
                 truth.call_ids.push(names.call_id.clone());
-                self.rooms.entry(names.room.clone().unwrap()).or_default().insert(call.clone());
+                let room = names.room.clone().unwrap();
+                if !self.rooms.get(&room).is_some_and(|calls| calls.contains(call)) {
+                    // Another plan, another room: what was ready is no longer this call's.
+                    for calls in self.rooms.values_mut() {
+                        calls.remove(call);
+                    }
+                    truth.ready = false;
+                }
+                self.rooms.entry(room).or_default().insert(call.clone());
             }
             _ => {}
         }
@@ -286,7 +300,8 @@ impl World {
             2 => (fail(FailureKind::Refused(429), Some(Duration::from_secs(self.entropy.below(20)))), false),
             3 => (fail(FailureKind::Refused(404), None), false),
             4 => (fail(FailureKind::Refused(400), None), false),
-            5 => (fail(FailureKind::Refused(503), None), coin),
+            // A starter that says 503 started nothing; of Daily that is not known.
+            5 => (fail(FailureKind::Refused(503), None), coin && operation != Operation::Bot),
             6 => (fail(FailureKind::Lost, None), coin),
             7 => (fail(FailureKind::Unreadable, None), coin),
             _ => {
@@ -305,9 +320,12 @@ impl World {
     fn consequences(&mut self, request: &Request, worked: bool) {
         match request {
             Request::StartBot(start) if worked => {
-                let url = start.body["ready_url"].as_str().unwrap();
+                // Pipecat Cloud has it in `body`.
+                let told = start.body.get("body").and_then(|body| body.as_object()).unwrap_or(&start.body);
+                assert!(self.started.insert(start.idempotency_key()), "a bot was started twice");
+                let url = told["ready_url"].as_str().unwrap();
                 let room = url.trim_end_matches("/ready").rsplit('/').next().unwrap().to_owned();
-                let token = start.body["ready_token"].as_str().unwrap().to_owned();
+                let token = told["ready_token"].as_str().unwrap().to_owned();
                 for _ in 0..self.entropy.below(3) {
                     self.at(25_000, Happening::Ready { room: room.clone(), token: token.clone() });
                 }

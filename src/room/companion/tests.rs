@@ -6,6 +6,7 @@ use crate::room::held::fixture::{self, Counts, WITH_BOT};
 use crate::room::request::{Operation, Product, Room};
 
 mod budget;
+mod plans;
 
 struct House {
     now: Instant,

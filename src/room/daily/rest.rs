@@ -127,6 +127,17 @@ impl BotStart<'_> {
     }
 }
 
+/// The body for Pipecat Cloud's `/start`. The room is ours, so that its SIP address is known; what the bot is told goes in
+/// `body`, with the SIP headers where Pipecat's example bots look for them too.
+#[must_use]
+pub fn pipecat_cloud(mut told: Map<String, Value>) -> Map<String, Value> {
+    let sip_headers = told.get("dialin_settings").and_then(|settings| settings.get("sip_headers")).cloned();
+    if let Some(sip_headers) = sip_headers {
+        told.entry("sip_headers").or_insert(sip_headers);
+    }
+    Map::from_iter([("createDailyRoom".to_owned(), json!(false)), ("body".to_owned(), Value::Object(told))])
+}
+
 /// Reads a room. The SIP address stood at `config.sip_uri.endpoint` in every sample; the neighbours are looked at too.
 #[must_use]
 pub fn room(answer: &Value) -> Room {
@@ -213,6 +224,24 @@ mod tests {
             },
         });
         assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn pipecat_cloud_gets_the_contracts_body_inside_its_own() {
+        let told = |headers: Value| {
+            let settings = json!({ "call_id": "c", "sip_headers": headers });
+            Map::from_iter([("room_url".to_owned(), json!("u")), ("dialin_settings".to_owned(), settings)])
+        };
+        let body = pipecat_cloud(told(json!({ "x-a": "1" })));
+        let expected = json!({
+            "createDailyRoom": false,
+            "body": {
+                "room_url": "u",
+                "dialin_settings": { "call_id": "c", "sip_headers": { "x-a": "1" } },
+                "sip_headers": { "x-a": "1" },
+            },
+        });
+        assert_eq!(Value::Object(body), expected);
     }
 
     #[test]

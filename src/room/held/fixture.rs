@@ -15,7 +15,7 @@ pub const WITH_BOT: &str = "[[room]]\nbot = { start_url = 'http://bots.example.c
 
 /// What was counted of webhooks, in order.
 #[derive(Default)]
-pub struct Counts(Mutex<Vec<(&'static str, &'static str)>>);
+pub struct Counts(Mutex<Vec<(&'static str, &'static str)>>, Mutex<Vec<&'static str>>);
 
 // === impl Counts ===
 
@@ -24,12 +24,20 @@ impl Counts {
     pub fn all(&self) -> Vec<(&'static str, &'static str)> {
         self.0.lock().unwrap().clone()
     }
+
+    /// How starts of bots ended.
+    pub fn bots(&self) -> Vec<&'static str> {
+        self.1.lock().unwrap().clone()
+    }
 }
 
 impl Meter for Counts {
     fn stage(&self, _: &'static str, _: Duration) {}
     fn webhook(&self, source: &'static str, result: &'static str) {
         self.0.lock().unwrap().push((source, result));
+    }
+    fn bot_start(&self, result: &'static str) {
+        self.1.lock().unwrap().push(result);
     }
     fn rest_queue(&self, _: &'static str, _: usize) {}
     fn rest_wait(&self, _: &'static str, _: Duration) {}

@@ -36,14 +36,20 @@ impl Line {
     fn with(settings: Settings) -> Self {
         let now = crate::clock::now();
         let plan = Arc::clone(&settings.plans[0]);
+        let spare = if settings.plans.len() > 1 { Spare::Another } else { Spare::Nothing };
         let names = Names {
             room: plan.use_room.clone().unwrap_or_else(|| "call-1".to_owned()),
             ready_token: Secret::new("ready-token"),
             traceparent: "00-1-2-01".to_owned(),
         };
         let mut effects = vec![];
-        let held =
-            Held::new(now, Arc::new(settings), (plan, fixture::facts(), names), Entropy::seeded(7), &mut effects);
+        let held = Held::new(
+            now,
+            Arc::new(settings),
+            (Choice { plan, spare }, fixture::facts(), names),
+            Entropy::seeded(7),
+            &mut effects,
+        );
         let mut line = Self { now, held, effects: vec![], armed: vec![] };
         line.keep(effects);
         line

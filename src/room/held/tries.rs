@@ -1,15 +1,15 @@
 //! The requests of one held call: what each stage asks for, and what follows when it fails. Apart from the machine's
 //! moves, so that each fits on a few pages.
 
-use super::{Effect, Errand, Held, Stage, Timer};
-use crate::config::room::Connect;
+use super::{Choice, Effect, Errand, Held, Names, Spare, Stage, Timer};
+use crate::config::room::{BotKind, Connect};
 use crate::config::value::Secret;
 use crate::error::Cause;
 use crate::record::Lane;
 use crate::room::Evidence;
 use crate::room::daily::rest::{self, BotStart};
 use crate::room::daily::webhook::DialIn;
-use crate::room::request::{Failure, FailureKind, Operation, Request, StartBot};
+use crate::room::request::{Failure, FailureKind, Operation, Request, Room, StartBot};
 use crate::room::retry::{self, TRIES_AFTER_404, Verdict};
 use std::sync::Arc;
 use std::time::Instant;
@@ -83,12 +83,14 @@ impl Held {
             extra: &bot.body,
         }
         .body();
+        let body = if bot.kind == BotKind::PipecatCloud { rest::pipecat_cloud(body) } else { body };
         Some(Request::StartBot(Box::new(StartBot {
-            url: bot.start_url.clone(),
+            url: bot.url(),
             bearer: bot.token.clone(),
             body,
             timeout: self.deadline.saturating_duration_since(now),
             call: self.facts.call_id.clone(),
+            plans_before: self.plans_before,
             traceparent: self.names.traceparent.clone(),
         })))
     }
@@ -99,6 +101,12 @@ impl Held {
         if name_taken && self.in_doubt && self.errand == Errand::Create {
             self.errand = Errand::LookUp;
             return self.try_once(now, out);
+        }
+        if operation == Operation::Bot && self.spare == Spare::Another && is_at_capacity(failure.kind) {
+            self.decide("bot", format!("{}: at capacity, so the next plan is tried", failure.text), out);
+            self.last_failure = Some(failure.text);
+            out.push(Effect::BotStart("at_capacity"));
+            return out.push(Effect::NextPlan);
         }
         match retry::judge(operation, failure.kind) {
             Verdict::Retry => self.try_later(now, failure, out),
@@ -130,4 +138,27 @@ impl Held {
         self.last_failure = Some(failure.text);
         out.push(Effect::Arm(Timer::Retry, at));
     }
+
+    /// Another plan takes over: a room of its own, and a bot of its own. What Daily said of the call stays.
+    pub fn replan(&mut self, now: Instant, choice: Choice, names: Names, out: &mut Vec<Effect>) {
+        let traceparent = std::mem::take(&mut self.names.traceparent);
+        self.names = Names { traceparent, ..names };
+        self.errand = Errand::of(&choice.plan);
+        (self.plan, self.spare) = (choice.plan, choice.spare);
+        (self.room, self.token, self.ready) = (Room::default(), None, None);
+        self.plans_before += 1;
+        self.name_the_call(out);
+        self.enter(now, Stage::Room, out);
+    }
+
+    /// There was to be another plan, and now there is none.
+    pub fn is_without_plan(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let detail = self.last_failure.clone().unwrap_or_default();
+        self.fail(now, self.stage.cause(), detail, out);
+    }
+}
+
+/// Pipecat Cloud says 429 when all its sessions are taken, and others say 503; nothing was started.
+fn is_at_capacity(kind: FailureKind) -> bool {
+    matches!(kind, FailureKind::Refused(429 | 503))
 }
