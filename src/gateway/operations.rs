@@ -26,6 +26,10 @@ impl Meter for Metrics {
         Self::bot_start(self, result);
     }
 
+    fn leases(&self, lent: usize, waiting: usize) {
+        self.room_leases(lent, waiting);
+    }
+
     fn rest_queue(&self, rank: &'static str, waiting: usize) {
         Self::rest_queue(self, rank, waiting);
     }

@@ -45,6 +45,7 @@ struct Inner {
     stages: Family<StageLabels, Histogram, fn() -> Histogram>,
     webhooks: Family<WebhookLabels, Counter>,
     bot_starts: Family<ResultLabels, Counter>,
+    leases: Family<StateLabels, Gauge>,
     rest_queue: Family<RankLabels, Gauge>,
     rest_waits: Family<RankLabels, Histogram, fn() -> Histogram>,
     rest_unsent: Family<ReasonLabels, Counter>,
@@ -90,6 +91,11 @@ struct StageLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabels {
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -203,6 +209,13 @@ impl Metrics {
         self.0.bot_starts.get_or_create(&ResultLabels { result }).inc();
     }
 
+    /// So many SIP addresses of existing rooms are lent to calls, and so many calls wait for one.
+    pub fn room_leases(&self, lent: usize, waiting: usize) {
+        for (state, count) in [("lent", lent), ("waiting", waiting)] {
+            self.0.leases.get_or_create(&StateLabels { state }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
     /// So many REST requests of a rank (`update`, `creation`) wait for their turn.
     pub fn rest_queue(&self, rank: &'static str, waiting: usize) {
         self.0.rest_queue.get_or_create(&RankLabels { rank }).set(i64::try_from(waiting).unwrap_or(i64::MAX));
@@ -290,6 +303,7 @@ impl Inner {
             stages: Family::new_with_constructor(seconds as fn() -> Histogram),
             webhooks: Family::default(),
             bot_starts: Family::default(),
+            leases: Family::default(),
             rest_queue: Family::default(),
             rest_waits: Family::new_with_constructor(seconds as fn() -> Histogram),
             rest_unsent: Family::default(),
@@ -312,6 +326,7 @@ impl Inner {
         registry.register("stage_seconds", "Stages of bringing a held call to its bot", self.stages.clone());
         registry.register("webhook_requests", "Webhooks, by what became of them", self.webhooks.clone());
         registry.register("bot_starts", "Starts of bots, by what became of them", self.bot_starts.clone());
+        registry.register("room_leases", "SIP addresses of existing rooms, lent or waited for", self.leases.clone());
         registry.register("rest_queue", "REST requests to Daily that wait for their turn", self.rest_queue.clone());
         registry.register("rest_wait_seconds", "How long they waited for it", self.rest_waits.clone());
         registry.register("rest_unsent", "REST requests that were given up unsent", self.rest_unsent.clone());

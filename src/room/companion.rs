@@ -5,6 +5,7 @@
 use super::budget::Budget;
 use super::daily::webhook::{DialIn, Event, EventKind};
 use super::held::{Choice, Effect, Held, Input, Names, Proof, Ready, ReadySource, Spare, Stage, Timer};
+use super::leases::Leases;
 use super::plan;
 use super::request::{Reply, Request};
 use super::seen::{Novelty, Seen};
@@ -83,6 +84,7 @@ pub struct Companion {
     rooms: HashMap<String, Vec<CallId>>,
     flights: HashMap<FlightId, CallId>,
     rest: RestQueue,
+    leases: Leases,
     early: HashMap<CallId, (DialIn, TimerKey)>,
     dial_ins: Seen,
     events: Seen,
@@ -119,6 +121,7 @@ impl Companion {
             rooms: HashMap::new(),
             flights: HashMap::new(),
             rest: RestQueue::new(budget),
+            leases: Leases::default(),
             early: HashMap::new(),
             dial_ins: Seen::new(memory, MOST_REMEMBERED),
             events: Seen::new(memory, MOST_REMEMBERED),
@@ -211,7 +214,8 @@ impl Companion {
         // Several calls may wait in one shared room: the one that waits longest is served.
         let waits = |held: &Held| match signal {
             Input::InRoom(_) => held.stage() != Stage::Connected,
-            _ => held.awaits_ready(),
+            Input::Ready(ref ready) => held.awaits_ready() && held.may_use(ready),
+            _ => false,
         };
         let waiting = allowed.iter().find(|call| held(call).is_some_and(waits));
         let Some(call) = waiting.or(allowed.first()).map(|call| (*call).clone()) else {
@@ -342,6 +346,7 @@ impl Companion {
             self.timers.disarm(timer);
         }
         self.vacate(entry.held.room(), call);
+        self.release(now, call);
     }
 
     fn vacate(&mut self, room: &str, call: &CallId) {
@@ -361,6 +366,25 @@ impl Companion {
         Some((position, Choice { plan, spare: if another { Spare::Another } else { Spare::Nothing } }))
     }
 
+    fn lease(&mut self, now: Instant, call: &CallId, addresses: Vec<String>) {
+        let answer = self.leases.take(call, addresses).map_or(Input::AllLent, Input::Lent);
+        self.show_leases();
+        self.feed(now, call, answer);
+    }
+
+    fn release(&mut self, now: Instant, call: &CallId) {
+        let lucky = self.leases.release(call);
+        self.show_leases();
+        for (call, address) in lucky {
+            self.feed(now, &call, Input::Lent(address));
+        }
+    }
+
+    fn show_leases(&self) {
+        let (lent, waiting) = self.leases.count();
+        self.meter.leases(lent, waiting);
+    }
+
     /// The call's plan has no capacity.
     fn next_plan(&mut self, now: Instant, call: &CallId) {
         let Some(entry) = self.calls.get(call) else { return };
@@ -377,6 +401,7 @@ impl Companion {
                 entry.position = position;
                 entry.held.replan(now, choice, names, &mut effects);
                 self.vacate(&old, call);
+                self.release(now, call);
                 self.rooms.entry(new).or_default().push(call.clone());
             }
             None => entry.held.is_without_plan(now, &mut effects),
@@ -388,7 +413,20 @@ impl Companion {
     /// waits longest, and anything else could be anybody's.
     fn concerned(&self, room: &str, kind: &EventKind) -> Option<CallId> {
         let calls = self.rooms.get(room)?;
-        let waits = |call: &&CallId| self.calls.get(*call).is_some_and(|entry| entry.held.awaits_ready());
+        // An address that is lent tells whose event it is; one that is not, and is named, is nobody's yet.
+        let named = match kind {
+            EventKind::Ready(Some(address)) => self.leases.holder(address).filter(|call| calls.contains(call)),
+            _ => None,
+        };
+        if named.is_some() {
+            return named.cloned();
+        }
+        let ready = match kind {
+            EventKind::Ready(endpoint) => Ready { endpoint: endpoint.clone(), source: ReadySource::Event },
+            _ => Ready { endpoint: None, source: ReadySource::Event },
+        };
+        let held = |call: &CallId| self.calls.get(call).map(|entry| &entry.held);
+        let waits = |call: &&CallId| held(call).is_some_and(|held| held.awaits_ready() && held.may_use(&ready));
         match (calls.as_slice(), kind) {
             ([only], _) => Some(only.clone()),
             (several, EventKind::Ready(_)) => several.iter().find(waits).cloned(),
@@ -407,8 +445,12 @@ impl Companion {
         for effect in effects {
             match effect {
                 Effect::Request(request) => self.request(now, call, request),
-                Effect::CancelRequests => self.cancel(call),
+                Effect::CancelRequests => {
+                    self.cancel(call);
+                    self.leases.stop_waiting(call);
+                }
                 Effect::Withdraw => self.withdraw(call),
+                Effect::Lease(addresses) => self.lease(now, call, addresses),
                 Effect::NextPlan => self.next_plan(now, call),
                 Effect::BotStart(result) => self.meter.bot_start(result),
                 Effect::Arm(timer, at) => {

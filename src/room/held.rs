@@ -4,6 +4,7 @@
 //! table under a virtual clock. The one promise that all of it serves: `pinlessCallUpdate` is sent only after ready,
 //! only while the caller is there, and never again once a try may have worked.
 
+mod lease;
 mod stage;
 mod tries;
 
@@ -51,6 +52,10 @@ pub enum Input {
     LeftRoom(Proof),
     /// Daily's event: something worth noting.
     Remark(String),
+    /// This SIP address of its existing room is the call's until its end.
+    Lent(String),
+    /// All of them are lent; one may come free.
+    AllLent,
     /// A timer fired.
     Timer(Timer),
     /// The caller is gone, or no longer Daily's.
@@ -99,6 +104,8 @@ pub enum Effect {
     Arm(Timer, Instant),
     /// Disarm it, if it is armed.
     Disarm(Timer),
+    /// Lend the call one of these SIP addresses; the answer is [`Input::Lent`] or [`Input::AllLent`].
+    Lease(Vec<String>),
     /// The bot's starter has no capacity: call [`Held::replan`] with the next plan that fits.
     NextPlan,
     /// A bot's start ended so: `started`, `ready`, `at_capacity`, `failed`.
@@ -170,6 +177,7 @@ pub struct Held {
     room: Room,
     token: Option<Secret>,
     ready: Option<Ready>,
+    lease: Option<String>,
 }
 
 // === impl Errand ===
@@ -214,6 +222,7 @@ impl Held {
             room: Room::default(),
             token: None,
             ready: None,
+            lease: None,
         }
     }
 
@@ -263,6 +272,8 @@ impl Held {
             Input::Ready(ready) => self.reported_ready(now, ready, out),
             Input::InRoom(proof) => self.in_room(now, proof, out),
             Input::LeftRoom(proof) => self.left_room(now, proof, out),
+            Input::Lent(address) => self.lent(now, address, out),
+            Input::AllLent => self.all_lent(out),
             Input::Remark(remark) => self.note(Lane::Webhook, &remark, None, out),
             Input::Timer(timer) => self.fired(now, timer, out),
             Input::Ended => self.ended(now, out),
@@ -358,6 +369,14 @@ impl Held {
         self.room = room;
         let verb = if self.is_own_room() { "created" } else { "found" };
         self.decide("room", format!("{} {verb}", self.names.room), out);
+        if self.is_own_room() || self.room.endpoint.is_none() {
+            self.go_into_room(now, out)
+        } else {
+            self.ask_for_lease(out)
+        }
+    }
+
+    fn go_into_room(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let next = if self.plan.bot.is_some() { Stage::Token } else { Stage::Ready };
         self.enter(now, next, out);
     }
@@ -367,8 +386,12 @@ impl Held {
             ReadySource::Bot => (Lane::Bot, "ready"),
             ReadySource::Event => (Lane::Webhook, "dialin.ready"),
         };
-        let first = self.awaits_ready();
-        let detail = if first { ready.endpoint.clone() } else { Some("already known: ignored".to_owned()) };
+        let first = self.awaits_ready() && self.may_use(&ready);
+        let detail = match (first, self.awaits_ready()) {
+            (true, _) => ready.endpoint.clone(),
+            (false, true) => Some("another SIP address than the call's: ignored".to_owned()),
+            (false, false) => Some("already known: ignored".to_owned()),
+        };
         self.note(from, what, detail, out);
         let source = ready.source;
         if first {
@@ -543,7 +566,8 @@ impl Held {
     }
 
     fn endpoint(&self) -> Option<String> {
-        self.ready.as_ref().and_then(|ready| ready.endpoint.clone()).or_else(|| self.room.endpoint.clone())
+        let ready = || self.ready.as_ref().and_then(|ready| ready.endpoint.clone());
+        self.lease.clone().or_else(ready).or_else(|| self.room.endpoint.clone())
     }
 
     fn decide(&self, stage: &str, outcome: String, out: &mut Vec<Effect>) {

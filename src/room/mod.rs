@@ -9,6 +9,7 @@ pub mod companion;
 pub mod daily;
 pub mod driver;
 pub mod held;
+pub mod leases;
 pub mod plan;
 pub mod request;
 pub mod retry;
@@ -80,6 +81,8 @@ pub trait Meter: Send + Sync {
     /// A bot's start ended so. Results: `started`, `ready` (before its starter answered), `at_capacity` (the next plan was
     /// tried), `failed`.
     fn bot_start(&self, result: &'static str);
+    /// So many SIP addresses of existing rooms are lent to calls, and so many calls wait for one.
+    fn leases(&self, lent: usize, waiting: usize);
     /// So many REST requests of a rank wait for their turn now. Ranks: `update`, `creation`.
     fn rest_queue(&self, rank: &'static str, waiting: usize);
     /// A REST request of a rank left after this wait for its turn.
@@ -160,6 +163,7 @@ impl Meter for () {
     fn stage(&self, _: &'static str, _: Duration) {}
     fn webhook(&self, _: &'static str, _: &'static str) {}
     fn bot_start(&self, _: &'static str) {}
+    fn leases(&self, _: usize, _: usize) {}
     fn rest_queue(&self, _: &'static str, _: usize) {}
     fn rest_wait(&self, _: &'static str, _: Duration) {}
     fn rest_unsent(&self, _: &'static str) {}

@@ -107,6 +107,8 @@ pub struct Room {
     pub url: Option<String>,
     /// Its SIP address, with scheme.
     pub endpoint: Option<String>,
+    /// Further SIP addresses of it (`num_endpoints` above 1), each for one caller.
+    pub more_endpoints: Vec<String>,
 }
 
 /// A request that brought nothing.

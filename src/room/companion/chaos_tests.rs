@@ -10,13 +10,15 @@ use std::collections::HashSet;
 
 const RUNS: u64 = 4_000;
 
-const PLANS: [&str; 7] = [
+const PLANS: [&str; 8] = [
     fixture::WITH_BOT,
     "[[room]]\n",
     "[[room]]\nuse = 'lobby'\nready_token = 'lobby-key'\n",
     "[[room]]\nuse = 'lobby'\nbot = { start_url = 'http://bots.example.com/start' }\nready_timeout = '3s'\n",
     "[[room]]\nconnect = 'bot'\nbot = { start_url = 'http://bots.example.com/start' }\n",
     "[[room]]\nconnect = 'bot'\nuse = 'lobby'\n",
+    "[[room]]\nuse = 'lobby'\nready_token = 'lobby-key'\n\
+     [[room]]\nbot = { start_url = 'http://bots.example.com/start' }\n",
     "[[room]]\nshare = 50\nbot = { start_url = 'http://one.example.com' }\n\
      [[room]]\nbot = { start_url = 'http://two.example.com' }\n\
      [[room]]\nbot = { kind = 'pipecat-cloud', agent = 'a' }\nconnect = 'gateway'\n",
@@ -68,6 +70,9 @@ struct World {
     limits: Limits,
     /// When REST requests left, and which of them were updates.
     left: Vec<(Instant, bool)>,
+    /// How many SIP addresses the lobby has, and who was sent to which.
+    addresses: u64,
+    lent: HashMap<String, CallId>,
     /// Starts of bots that worked.
     started: HashSet<String>,
 }
@@ -75,7 +80,7 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let mut entropy = Entropy::seeded(seed);
-        let plan = PLANS[usize::try_from(entropy.below(7)).unwrap()];
+        let plan = PLANS[usize::try_from(entropy.below(8)).unwrap()];
         let evidence = if entropy.below(2) == 0 { Evidence::Events } else { Evidence::Nothing };
         let all = [1, 2, 5, 20][usize::try_from(entropy.below(4)).unwrap()];
         let limits = Limits { all, updates: (entropy.below(2) == 0).then_some(1) };
@@ -102,7 +107,10 @@ impl World {
             limits,
             left: vec![],
             started: HashSet::new(),
+            addresses: 0,
+            lent: HashMap::new(),
         };
+        world.addresses = 1 + world.entropy.below(3);
         for number in 0..=world.entropy.below(4) {
             world.plan_call(number);
         }
@@ -176,7 +184,7 @@ impl World {
                             return;
                         }
                         truth.placed = true;
-                        if self.shared {
+                        if self.shared && !self.rooms.values().any(|calls| calls.contains(&facts.call_id)) {
                             self.rooms.entry("lobby".to_owned()).or_default().insert(facts.call_id.clone());
                         }
                     }
@@ -252,8 +260,14 @@ impl World {
             self.left.push((self.now, operation == Operation::Update));
             self.check_budget();
         }
-        let (outcome, worked) = self.outcome(operation);
-        if let Request::Update { call_id, .. } = &request {
+        let (mut outcome, worked) = self.outcome(operation);
+        if let (Request::FetchRoom { .. }, Ok(Product::Room(room))) = (&request, &mut outcome) {
+            let address = |number| format!("sip:lobby.{number}@example.com");
+            room.endpoint = Some(address(0));
+            room.more_endpoints = (1..self.addresses).map(address).collect();
+        }
+        if let Request::Update { call_id, sip_uri, .. } = &request {
+            self.check_lease(call_id, sip_uri);
             self.check_update(call_id, &outcome, worked);
         }
         self.consequences(&request, worked);
@@ -268,6 +282,18 @@ impl World {
         };
         assert!(recent(false) <= self.limits.all as usize, "more REST requests in a second than the budget");
         assert!(self.limits.updates.is_none_or(|limit| recent(true) <= limit as usize), "more updates than the budget");
+    }
+
+    /// An address of the lobby has one caller at a time.
+    fn check_lease(&mut self, call_id: &str, sip_uri: &str) {
+        let address = sip_uri.split('?').next().unwrap();
+        if !address.starts_with("sip:lobby") {
+            return;
+        }
+        let call = &self.owners[call_id];
+        if let Some(other) = self.lent.insert(address.to_owned(), call.clone()) {
+            assert!(other == *call || self.calls[&other].ended, "{address} was lent twice");
+        }
     }
 
     fn check_update(&mut self, call_id: &str, outcome: &Result<Product, Failure>, worked: bool) {
@@ -307,7 +333,9 @@ impl World {
             _ => {
                 let address = Some("sip:r@example.com".to_owned());
                 let product = match operation {
-                    Operation::Room => Product::Room(Room { url: Some("u".to_owned()), endpoint: address }),
+                    Operation::Room => {
+                        Product::Room(Room { url: Some("u".to_owned()), endpoint: address, ..Room::default() })
+                    }
                     Operation::Token => Product::Token(Secret::new("t")),
                     Operation::Bot | Operation::Update => Product::Effect,
                 };

@@ -6,6 +6,7 @@ use crate::room::held::fixture::{self, Counts, WITH_BOT};
 use crate::room::request::{Operation, Product, Room};
 
 mod budget;
+mod lease;
 mod plans;
 
 struct House {
@@ -66,6 +67,7 @@ impl House {
             Operation::Room => Product::Room(Room {
                 url: Some("https://d.example.com/r".to_owned()),
                 endpoint: Some("sip:r@example.com".to_owned()),
+                more_endpoints: (1..4).map(|number| format!("sip:r.{number}@example.com")).collect(),
             }),
             Operation::Token => Product::Token(Secret::new("t")),
             Operation::Bot | Operation::Update => Product::Effect,

@@ -147,7 +147,7 @@ fn product(operation: Operation, body: Result<Vec<u8>, String>) -> Result<Produc
         };
     }
     match rest::room(&answer) {
-        Room { url: None, endpoint: None } => {
+        Room { url: None, endpoint: None, .. } => {
             fail(FailureKind::Unreadable, "the answer has neither a room URL nor a SIP address".to_owned())
         }
         room => Ok(Product::Room(room)),

@@ -144,7 +144,10 @@ pub fn room(answer: &Value) -> Room {
     let spots = ["/config/sip_uri/endpoint", "/config/sip_uri", "/sip_uri/endpoint", "/sip_uri"];
     let endpoint = spots.iter().find_map(|spot| answer.pointer(spot).and_then(Value::as_str)).and_then(sip_uri);
     let url = answer.get("url").and_then(Value::as_str).filter(|url| !url.is_empty());
-    Room { url: url.map(str::to_owned), endpoint }
+    let more = ["/config/sip_uri/extra_endpoints", "/sip_uri/extra_endpoints"];
+    let more = more.iter().find_map(|spot| answer.pointer(spot).and_then(Value::as_array));
+    let more_endpoints = more.into_iter().flatten().filter_map(Value::as_str).filter_map(sip_uri).collect();
+    Room { url: url.map(str::to_owned), endpoint, more_endpoints }
 }
 
 /// Reads a meeting token.
@@ -245,6 +248,22 @@ mod tests {
     }
 
     #[test]
+    fn every_sip_address_of_a_room_is_read() {
+        let answer = json!({
+            "url": "u",
+            "config": { "sip_uri": {
+                "endpoint": "r.0@example.com", "extra_endpoints": ["sip:r.1@example.com", 7, "nonsense", "r.2@example.com"],
+            } },
+        });
+        let expected = Room {
+            url: Some("u".to_owned()),
+            endpoint: Some("sip:r.0@example.com".to_owned()),
+            more_endpoints: vec!["sip:r.1@example.com".to_owned(), "sip:r.2@example.com".to_owned()],
+        };
+        assert_eq!(room(&answer), expected);
+    }
+
+    #[test]
     fn a_display_name_is_appended_once_and_encoded() {
         let cases = [
             (
@@ -297,6 +316,7 @@ mod tests {
             room: &Room {
                 url: Some("https://x.example.com/r".to_owned()),
                 endpoint: Some("sip:r@example.com".to_owned()),
+                ..Room::default()
             },
             token: "t",
             ready_url: "https://gw.example.com/rooms/r/ready",
@@ -340,7 +360,11 @@ mod tests {
             json!({ "url": "u", "sip_uri": "sip:r.0@d.example.com" }),
         ];
         for shape in shapes {
-            let expected = Room { url: Some("u".to_owned()), endpoint: Some("sip:r.0@d.example.com".to_owned()) };
+            let expected = Room {
+                url: Some("u".to_owned()),
+                endpoint: Some("sip:r.0@d.example.com".to_owned()),
+                ..Room::default()
+            };
             assert_eq!(room(&shape), expected, "{shape}");
         }
         assert_eq!(room(&json!({ "url": "", "config": { "sip_uri": {} } })), Room::default());

@@ -39,6 +39,7 @@ impl Meter for Counts {
     fn bot_start(&self, result: &'static str) {
         self.1.lock().unwrap().push(result);
     }
+    fn leases(&self, _: usize, _: usize) {}
     fn rest_queue(&self, _: &'static str, _: usize) {}
     fn rest_wait(&self, _: &'static str, _: Duration) {}
     fn rest_unsent(&self, reason: &'static str) {

@@ -72,8 +72,15 @@ impl Line {
     fn feed(&mut self, input: Input) -> &mut Self {
         let mut effects = vec![];
         self.held.handle(self.now, input, &mut effects);
+        let asked = effects.iter().find_map(|effect| match effect {
+            Effect::Lease(addresses) => Some(addresses[0].clone()),
+            _ => None,
+        });
         self.keep(effects);
-        self
+        match asked {
+            Some(address) => self.feed(Input::Lent(address)),
+            None => self,
+        }
     }
 
     /// Lets the next timer fire.
@@ -101,7 +108,7 @@ impl Line {
         let url = Some("https://d.example.com/call-1".to_owned());
         self.reply(
             Operation::Room,
-            Ok(Product::Room(Room { url, endpoint: Some("sip:call-1@example.com".to_owned()) })),
+            Ok(Product::Room(Room { url, endpoint: Some("sip:call-1@example.com".to_owned()), ..Room::default() })),
         )
     }
 

@@ -145,7 +145,7 @@ impl Held {
         self.names = Names { traceparent, ..names };
         self.errand = Errand::of(&choice.plan);
         (self.plan, self.spare) = (choice.plan, choice.spare);
-        (self.room, self.token, self.ready) = (Room::default(), None, None);
+        (self.room, self.token, self.ready, self.lease) = (Room::default(), None, None, None);
         self.plans_before += 1;
         self.name_the_call(out);
         self.enter(now, Stage::Room, out);
