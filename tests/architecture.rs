@@ -36,6 +36,11 @@ const RULES: &[Rule] = &[
         why: "the sans-IO cores know nothing above them and not each other: sdp is joined to sip by call, media gets plain values",
     },
     Rule {
+        of: &["tls"],
+        never: Never::PartsBut(BOTTOM),
+        why: "certificates are loaded alike for the check, the transports and the listeners, so they know none of them",
+    },
+    Rule {
         of: &["config"],
         never: Never::Parts(&["call", "room", "transport", "http", "gateway", "sim", "store", "observe"]),
         why: "the configuration is an immutable value that others read; it starts nothing",
@@ -59,6 +64,31 @@ const RULES: &[Rule] = &[
         of: &["room"],
         never: Never::Parts(&["sip", "sdp", "media", "call", "transport", "gateway", "sim"]),
         why: "the companion gets CallFacts and never sees SIP",
+    },
+    Rule {
+        of: &["explain"],
+        never: Never::Parts(&["transport", "http", "gateway", "sim", "store"]),
+        why: "a rehearsal has nothing to send with",
+    },
+    Rule {
+        of: &[
+            "call",
+            "config",
+            "identity",
+            "media",
+            "observe",
+            "record",
+            "room",
+            "route",
+            "sdp",
+            "sip",
+            "store",
+            "transport",
+            "trunk",
+            "http",
+        ],
+        never: Never::Parts(&["explain"]),
+        why: "a live call does not know that calls are rehearsed, too",
     },
     Rule {
         of: &["observe", "store"],
@@ -91,7 +121,7 @@ const RULES: &[Rule] = &[
         why: "the command line is the edge: it knows all, nobody knows it",
     },
     Rule {
-        of: &["sip", "sdp", "media", "call", "guard", "trunk", "identity", "route", "room"],
+        of: &["sip", "sdp", "media", "call", "guard", "trunk", "identity", "route", "room", "explain"],
         never: Never::Package("tokio", &["room/driver", "room/daily/rest"]),
         why: "state machines take `now` and return effects; a runtime inside would end their tests under a virtual clock",
     },
@@ -102,6 +132,7 @@ const EVERYBODY: &[&str] = &[
     "clock",
     "config",
     "error",
+    "explain",
     "gateway",
     "guard",
     "http",
@@ -115,6 +146,7 @@ const EVERYBODY: &[&str] = &[
     "sim",
     "sip",
     "store",
+    "tls",
     "transport",
     "trunk",
 ];

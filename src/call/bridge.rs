@@ -12,7 +12,10 @@ pub enum State {
     Answering,
     /// Both legs are up.
     Up,
-    /// Leg A is up (or owes its ACK), a fallback is being called as the new leg B; the old one still plays.
+    /// Leg B is up and keeps the caller's place, leg A rings until the caller has met the bot.
+    Waiting,
+    /// Leg A is up (or owes its ACK), and leg B is being called: a fallback while the old leg still plays, or the target of
+    /// a caller who was answered at once.
     Diverting,
     /// The call's end was claimed; the legs are being released.
     Ending,
@@ -47,6 +50,10 @@ pub enum Happened {
     ReinviteRefused,
     /// The peer's answer to our change says that its dialog is gone (408, 481).
     DialogLost,
+    /// Nobody refreshed the session in time.
+    SessionExpired,
+    /// A reliable provisional response was never acknowledged.
+    Unpracked,
 }
 
 /// What follows.
@@ -96,6 +103,10 @@ pub enum Command {
     EndUnacknowledged,
     /// End the call: this side lost its dialog.
     EndDialogLost,
+    /// End the call: this side's session expired.
+    EndExpired,
+    /// End the call: the PRACK never came.
+    EndUnpracked,
     /// Acknowledge a 2xx that nobody waits for, so that it is not retransmitted.
     AcknowledgeOnly,
     /// The ACK to a change arrived: the exchange is over.
@@ -118,6 +129,13 @@ pub const fn react(state: State, side: Side, happened: Happened) -> &'static [Co
         (S::Calling, A, H::Cancelled) => &[C::EndCancelled],
         // A BYE instead of a CANCEL is legal on an early dialog (RFC 3261 §15).
         (S::Calling, A, H::HungUp) => &[C::EndCancelled],
+        // --- leg B is up, leg A rings on
+        (S::Waiting, A, H::Cancelled | H::HungUp) => &[C::EndCancelled],
+        (S::Waiting, B, H::HungUp) => &[C::EndHungUp],
+        (S::Waiting, B, H::Reinvited) => &[C::KeepReinvite],
+        (S::Waiting, B, H::Cancelled) => &[C::WithdrawChange],
+        (S::Waiting, B, H::DialogLost) => &[C::EndDialogLost],
+        (S::Waiting, B, H::SessionExpired) => &[C::EndExpired],
         // --- our 200 is on its way
         (S::Answering, A, H::Acknowledged) => &[C::Complete, C::PassKeptReinvite],
         // Leg B was acknowledged before leg A acknowledges: a peer that changes the session as soon as it is up (a move
@@ -131,10 +149,11 @@ pub const fn react(state: State, side: Side, happened: Happened) -> &'static [Co
         (S::Up, _, H::ReinviteRefused) => &[C::PassReinviteRefusal],
         (S::Up, _, H::Cancelled) => &[C::WithdrawChange],
         (S::Up, _, H::Updated) => &[C::PassUpdate],
-        (S::Answering, B, H::Updated) => &[C::KeepUpdate],
+        (S::Waiting | S::Answering, B, H::Updated) => &[C::KeepUpdate],
         (S::Calling, _, H::Updated) => &[C::PassEarlyUpdate],
-        (S::Answering | S::Diverting | S::Ending, _, H::Updated) => &[C::RefuseUpdate],
+        (S::Waiting | S::Answering | S::Diverting | S::Ending, _, H::Updated) => &[C::RefuseUpdate],
         // --- the fallback is being called while the caller stays on the line
+        (S::Diverting, B, H::Progress) => &[C::PassProgress],
         (S::Diverting, B, H::Answered) => &[C::JoinFallback],
         (S::Diverting, B, H::Refused | H::Unanswered | H::HungUp) => &[C::FallbackFailed],
         (S::Diverting, A, H::Acknowledged) => &[C::TakeAnswer, C::FinishExchange],
@@ -142,9 +161,15 @@ pub const fn react(state: State, side: Side, happened: Happened) -> &'static [Co
         (S::Answering | S::Up | S::Diverting, _, H::Unacknowledged) => &[C::EndUnacknowledged],
         (S::Answering | S::Up | S::Diverting, _, H::HungUp) => &[C::EndHungUp],
         (S::Answering | S::Up | S::Diverting, _, H::DialogLost) => &[C::EndDialogLost],
+        (S::Answering | S::Up | S::Diverting, _, H::SessionExpired) => &[C::EndExpired],
+        // An answer may be promised already, and wait for the PRACK: then the PBX has none yet.
+        (S::Calling | S::Waiting | S::Answering | S::Diverting, A, H::Unpracked) => &[C::EndUnpracked],
+        (S::Answering | S::Diverting, A, H::Cancelled) => &[C::EndCancelled],
         (S::Calling | S::Answering | S::Diverting | S::Ending, _, H::Reinvited) => &[C::RefuseGlare],
         // A 2xx to an INVITE that no longer matters still wants its ACK (RFC 3261 §13.2.2.4).
-        (_, _, H::ReinviteAnswered) | (S::Answering | S::Up | S::Ending, _, H::Answered) => &[C::AcknowledgeOnly],
+        (_, _, H::ReinviteAnswered) | (S::Waiting | S::Answering | S::Up | S::Ending, _, H::Answered) => {
+            &[C::AcknowledgeOnly]
+        }
         _ => &[],
     }
 }
@@ -154,8 +179,8 @@ mod tests {
     use super::{Command as C, Happened as H, State as S, react};
     use crate::media::Side::{A, B};
 
-    const STATES: [S; 5] = [S::Calling, S::Answering, S::Up, S::Diverting, S::Ending];
-    const EVENTS: [H; 13] = [
+    const STATES: [S; 6] = [S::Calling, S::Waiting, S::Answering, S::Up, S::Diverting, S::Ending];
+    const EVENTS: [H; 15] = [
         H::Progress,
         H::Answered,
         H::Refused,
@@ -169,6 +194,8 @@ mod tests {
         H::ReinviteAnswered,
         H::ReinviteRefused,
         H::DialogLost,
+        H::SessionExpired,
+        H::Unpracked,
     ];
 
     #[test]
@@ -187,6 +214,20 @@ mod tests {
             (S::Answering, A, H::Unacknowledged, &[C::EndUnacknowledged]),
             (S::Answering, A, H::HungUp, &[C::EndHungUp]),
             (S::Answering, B, H::HungUp, &[C::EndHungUp]),
+            (S::Calling, A, H::Unpracked, &[C::EndUnpracked]),
+            (S::Waiting, A, H::Cancelled, &[C::EndCancelled]),
+            (S::Waiting, A, H::HungUp, &[C::EndCancelled]),
+            (S::Waiting, A, H::Unpracked, &[C::EndUnpracked]),
+            (S::Waiting, B, H::HungUp, &[C::EndHungUp]),
+            (S::Waiting, B, H::Reinvited, &[C::KeepReinvite]),
+            (S::Waiting, B, H::SessionExpired, &[C::EndExpired]),
+            (S::Diverting, B, H::Progress, &[C::PassProgress]),
+            (S::Answering, A, H::Unpracked, &[C::EndUnpracked]),
+            (S::Answering, A, H::Cancelled, &[C::EndCancelled]),
+            (S::Diverting, A, H::Cancelled, &[C::EndCancelled]),
+            (S::Up, A, H::SessionExpired, &[C::EndExpired]),
+            (S::Up, B, H::SessionExpired, &[C::EndExpired]),
+            (S::Diverting, A, H::SessionExpired, &[C::EndExpired]),
             (S::Answering, A, H::Reinvited, &[C::RefuseGlare]),
             (S::Answering, B, H::Reinvited, &[C::KeepReinvite]),
             (S::Answering, B, H::Cancelled, &[C::WithdrawChange]),
@@ -211,6 +252,8 @@ mod tests {
             (S::Up, A, H::Updated, &[C::PassUpdate]),
             (S::Up, B, H::Updated, &[C::PassUpdate]),
             (S::Diverting, A, H::Updated, &[C::RefuseUpdate]),
+            (S::Waiting, A, H::Updated, &[C::RefuseUpdate]),
+            (S::Waiting, B, H::Updated, &[C::KeepUpdate]),
             (S::Diverting, B, H::Updated, &[C::RefuseUpdate]),
             (S::Ending, B, H::Updated, &[C::RefuseUpdate]),
             (S::Diverting, B, H::Answered, &[C::JoinFallback]),

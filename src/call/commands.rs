@@ -58,6 +58,11 @@ impl Call {
                 let cause = if side == Side::A { Cause::PbxLostDialog } else { Cause::CloudLostDialog };
                 self.end(desk, now, Termination::new(cause), EndedBy::Side(side));
             }
+            Command::EndExpired => {
+                let cause = if side == Side::A { Cause::SessionExpiredPbx } else { Cause::SessionExpiredCloud };
+                self.end(desk, now, Termination::new(cause), EndedBy::Gateway);
+            }
+            Command::EndUnpracked => self.end(desk, now, Termination::new(Cause::NoPrack), EndedBy::Gateway),
             Command::AcknowledgeOnly => self.acknowledge(desk, now, side),
             Command::FinishExchange => self.finish_exchange(desk, now, side, message),
         }
@@ -80,30 +85,7 @@ impl Call {
         }
     }
 
-    /// 1xx of leg B: towards leg A with a description of ours if it brought one.
-    fn pass_progress(&mut self, desk: &mut Desk, now: Instant, notice: &Notice) {
-        let Some(status) = StatusCode::new(notice.status) else { return };
-        // A broken preview does not cost the call: the answer will tell.
-        let described =
-            notice.message.as_ref().and_then(|message| negotiation::description(message, Cause::TargetBadAnswer).ok());
-        let usable =
-            described.flatten().filter(|answer| self.refuse_loop(desk, answer, Cause::TargetBadAnswer).is_ok());
-        let early = usable.is_some_and(|description| self.take_from_b(description).is_ok());
-        // Without an offer from leg A its answer cannot go out in a provisional response (RFC 3261 §13.2.1).
-        let body = if early && !self.offerless { self.describe_for_a(desk) } else { None };
-        if body.is_some() {
-            self.configure_relay();
-        }
-        if desk.endpoint.provisional(now, self.a.id, status, None, Vec::new(), body).is_ok() {
-            let what = format!("{} {}", status.get(), status.reason());
-            self.journal.moment(now, Lane::Trunkline, Lane::Pbx, what, None);
-        }
-        if self.journal.record().state == CallState::Calling {
-            self.journal.record_mut().state = CallState::Ringing;
-        }
-    }
-
-    /// 2xx of leg B: ACK there, 200 here.
+    /// 2xx of leg B: ACK there, 200 here; or, where the PBX is to believe that it rings, when the caller meets the bot.
     fn pass_answer(&mut self, desk: &mut Desk, now: Instant, message: Option<&Message>) {
         self.disarm_ring(desk);
         self.acknowledge(desk, now, Side::B);
@@ -111,11 +93,34 @@ impl Call {
             self.lose_b(desk, now, end);
             return;
         }
+        if self.rings_until_met() {
+            self.wait_for_bot(desk, now);
+            return;
+        }
+        self.answer_a(desk, now);
+        if self.state == State::Answering && self.hold_dropped() {
+            self.journal.record_mut().state = CallState::Held;
+            desk.outputs.push_back(Output::Report(room::Report::Answered(self.id.clone())));
+        }
+    }
+
+    /// Leg B holds the caller's place, who still hears the PBX's own ringing.
+    fn wait_for_bot(&mut self, desk: &mut Desk, now: Instant) {
+        self.ring_once(desk, now);
+        self.state = State::Waiting;
+        self.note_media(Side::B);
+        self.journal.record_mut().state = CallState::Held;
+        desk.outputs.push_back(Output::Report(room::Report::Answered(self.id.clone())));
+    }
+
+    /// Leg B is up: leg A is answered with what leg B answered.
+    pub fn answer_a(&mut self, desk: &mut Desk, now: Instant) {
         let body = self.describe_for_a(desk);
         if self.a.formats.is_empty() || body.is_none() {
             self.lose_b(desk, now, Termination::with_detail(Cause::TargetBadAnswer, "answer has no offered codec"));
             return;
         }
+        self.stop_ringing_back();
         self.configure_relay();
         self.note_media(Side::A);
         self.note_media(Side::B);
@@ -131,10 +136,6 @@ impl Call {
         self.journal.record_mut().answered_ms = Some(elapsed);
         self.journal.moment(now, Lane::Trunkline, Lane::Pbx, "200 OK", None);
         self.journal.record_mut().state = CallState::Connected;
-        if self.hold_dropped() {
-            self.journal.record_mut().state = CallState::Held;
-            desk.outputs.push_back(Output::Report(room::Report::Answered(self.id.clone())));
-        }
     }
 
     /// Reads leg B's answer; without a body an earlier provisional one holds (RFC 3261 §13.2.1).
@@ -148,7 +149,17 @@ impl Call {
                 self.refuse_loop(desk, &description, Cause::TargetBadAnswer)?;
                 self.take_from_b(description)
             }
-            None if self.b.as_ref().is_some_and(|b| b.remote.is_some()) => Ok(()),
+            None => match message.and_then(Message::to_tag).and_then(|tag| self.early.of(tag)) {
+                // Of several early dialogs the one that answered is meant, whoever was heard last.
+                Some(early) => self.take_from_b(early),
+                None => self.take_what_was_heard(),
+            },
+        }
+    }
+
+    fn take_what_was_heard(&self) -> Result<(), Termination> {
+        match self.b.as_ref().and_then(|b| b.remote.as_ref()) {
+            Some(_) => Ok(()),
             None => Err(Termination::with_detail(Cause::TargetBadAnswer, "no session description in the answer")),
         }
     }

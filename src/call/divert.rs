@@ -7,13 +7,26 @@ use super::leg::Phase;
 use super::setup::Outgoing;
 use super::state::{Attempt, Call, Hold};
 use super::teardown::EndedBy;
+use super::terms;
 use crate::config::route::{Fallback, TrunkFallback};
 use crate::error::{Cause, Termination};
 use crate::media::{RelayCommand, Side};
 use crate::record::{CallState, Lane, Step};
+use crate::sip::Hop;
+use crate::sip::endpoint::Headers;
+use crate::sip::uri::escape_user;
+use crate::trunk::Trunk;
 use crate::{identity, room};
 use std::borrow::Cow;
 use std::time::Instant;
+
+/// Where a call to a trunk goes.
+struct Destination {
+    request_uri: String,
+    to: Option<String>,
+    hop: Hop,
+    routes: Headers,
+}
 
 impl Call {
     /// A target failed before the caller was answered: the route's next one if the failure allows, else the fallback.
@@ -52,6 +65,14 @@ impl Call {
         if matches!(self.attempt, Attempt::Fallback { .. }) || self.state == State::Ending {
             return; // already on the way
         }
+        if self.state == State::Waiting {
+            // The caller never heard this leg: it rings for the next one.
+            if let Some(b) = self.b.take() {
+                let lane = self.lane(Side::B);
+                self.let_go(desk, now, b, lane, &failure.reason_header());
+            }
+            self.state = State::Calling;
+        }
         match self.route.fallback.clone() {
             Some(Fallback::Trunk(to)) => self.divert(desk, now, failure, &to),
             Some(Fallback::Status(status)) => {
@@ -67,11 +88,11 @@ impl Call {
 
     fn divert(&mut self, desk: &mut Desk, now: Instant, failure: Termination, to: &TrunkFallback) {
         let destination = self.policy.trunks.by_name(&to.trunk).and_then(|trunk| {
-            let address = trunk.address.clone()?;
-            Some((trunk, address))
+            let destination = self.destination(desk, now, &trunk, &to.number)?;
+            Some((trunk, destination))
         });
-        let Some((trunk, address)) = destination else {
-            let detail = format!("trunk {} has no address; tried after: {failure}", to.trunk);
+        let Some((trunk, destination)) = destination else {
+            let detail = format!("trunk {} has no address and is not registered; tried after: {failure}", to.trunk);
             self.end(desk, now, Termination::with_detail(Cause::FallbackFailed, detail), EndedBy::Gateway);
             return;
         };
@@ -108,17 +129,41 @@ impl Call {
         let wish = &self.numbers.wish;
         let caller = if wish.number { identity::ANONYMOUS } else { self.numbers.caller_key() };
         let name = self.numbers.caller_name.as_deref().filter(|_| !wish.name);
+        let mut headers = destination.routes;
+        headers.push((Cow::Borrowed("x-trunkline-call"), self.id.to_string()));
         let outgoing = Outgoing {
-            request_uri: address.request_uri(&to.number),
-            hop: address.hop.clone(),
+            request_uri: destination.request_uri,
+            to: destination.to,
+            credentials: None,
+            hop: destination.hop,
             from: self.sender_for(desk, caller, name),
-            headers: vec![(Cow::Borrowed("x-trunkline-call"), self.id.to_string())],
+            headers,
             takes: trunk.config.codecs.clone(),
+            path: trunk.config.path(),
+            media_address: trunk.config.media_address(),
             formats,
             ring: to.ring_timeout.get(),
             to_lane: Lane::Pbx,
+            terms: terms::of_fallback(&trunk.config),
         };
         self.send_invite(desk, now, outgoing);
+    }
+
+    /// Where a call to a number at a trunk goes: its address, or else where it registered from.
+    fn destination(&self, desk: &Desk, now: Instant, trunk: &Trunk, number: &str) -> Option<Destination> {
+        if let Some(address) = &trunk.address {
+            let (request_uri, hop) = (address.request_uri(number), address.hop.clone());
+            return Some(Destination { request_uri, to: None, hop, routes: Headers::new() });
+        }
+        let contact = self.policy.registrar.contact_of(now, &trunk.config.name)?;
+        let routes = contact.path.iter().map(|path| (Cow::Borrowed("Route"), path.clone()));
+        Some(Destination {
+            // RFC 3261 §16.6: the Contact as it was written; a PBX knows its line by it and the number by To.
+            request_uri: contact.uri.clone(),
+            to: Some(format!("<sip:{}@{}>", escape_user(number), desk.settings.from_host)),
+            hop: contact.hop(),
+            routes: routes.collect(),
+        })
     }
 
     /// Parts with leg B: a leg that plays goes on until its replacement answers, one that does not is let go.
@@ -135,8 +180,10 @@ impl Call {
         }
     }
 
-    /// The fallback answered: the relay turns to it and the old leg is hung up.
+    /// The fallback, or the target of a caller who was answered at once, answered: the relay turns to it and the old leg, if
+    /// there is one, is hung up.
     pub fn join_fallback(&mut self, desk: &mut Desk, now: Instant) {
+        self.stop_ringing_back();
         if let Some(relay) = &self.relay {
             relay.command(RelayCommand::Reset(Side::B));
         }
@@ -149,6 +196,10 @@ impl Call {
             _ => State::Up,
         };
         self.journal.record_mut().state = CallState::Connected;
+        if self.hold_dropped() {
+            self.journal.record_mut().state = CallState::Held;
+            desk.outputs.push_back(Output::Report(room::Report::Answered(self.id.clone())));
+        }
         let reason = match &self.attempt {
             Attempt::Fallback { after } => after.reason_header(),
             Attempt::Target { .. } | Attempt::Transferred { .. } => String::new(),

@@ -22,6 +22,11 @@ pub(super) fn opens(desk: &Desk, policy: &Policy, now: Instant, source: &Source,
     if !policy.guard.is_stranger(from) || message.method() == Method::Ack || desk.endpoint.expects(message) {
         return true;
     }
+    // Whom only the user would name is asked for it first.
+    let may_prove = matches!(message.method(), Method::Invite | Method::Register);
+    if may_prove && policy.trunks.by_user().next().is_some() {
+        return true;
+    }
     match policy.guard.new_request(now, from, message.call_id()) {
         Ok(()) => true,
         Err(refusal) => {
@@ -36,8 +41,8 @@ fn turned_away(desk: &Desk, refusal: Refusal) {
 }
 
 /// The answer to OPTIONS outside of a dialog (RFC 3261 §11.2: the same as an INVITE would get).
-pub(super) fn ping(desk: &Desk, policy: &Policy, source: IpAddr) -> (StatusCode, Headers) {
-    match obstacle(desk, policy, source.to_canonical()) {
+pub(super) fn ping(desk: &Desk, policy: &Policy, now: Instant, source: IpAddr) -> (StatusCode, Headers) {
+    match obstacle(desk, policy, now, source.to_canonical()) {
         None => (StatusCode::OK, Headers::new()),
         Some(end) => {
             let status = StatusCode::new(end.sip_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
@@ -51,8 +56,9 @@ pub(super) fn ping(desk: &Desk, policy: &Policy, source: IpAddr) -> (StatusCode,
 }
 
 /// Why a call from there would be refused now.
-fn obstacle(desk: &Desk, policy: &Policy, source: IpAddr) -> Option<Termination> {
-    let Some(trunk) = policy.trunks.matching(source, &mut vec![]) else {
+fn obstacle(desk: &Desk, policy: &Policy, now: Instant, source: IpAddr) -> Option<Termination> {
+    let registered = || policy.trunks.by_name(&policy.registrar.trunk_at(now, source)?);
+    let Some(trunk) = policy.trunks.matching(source, &mut vec![]).or_else(registered) else {
         desk.metrics.admission_refused(Cause::UnknownSource.entry().code);
         return Some(Termination::with_detail(Cause::UnknownSource, source.to_string()));
     };

@@ -46,14 +46,20 @@ pub(super) fn notice(event: Event) -> Option<(LegId, Notice)> {
             let happened = if lost { Happened::DialogLost } else { Happened::ReinviteRefused };
             Some((leg, Notice { happened, message: response, status: status.get(), request: None }))
         }
+        Event::SessionExpired { leg } => without(leg, Happened::SessionExpired, 408),
+        Event::Unpracked { leg } => without(leg, Happened::Unpracked, 504),
         Event::Acknowledged { leg, request } => with(leg, Happened::Acknowledged, request),
         Event::Unacknowledged { leg } => without(leg, Happened::Unacknowledged, 408),
         Event::Cancelled { leg, request } => with(leg, Happened::Cancelled, request),
         Event::HungUp { leg, request } => with(leg, Happened::HungUp, request),
         Event::Invited { .. }
+        | Event::Doubted { .. }
         | Event::OutOfDialog { .. }
         | Event::Requested { .. }
         | Event::Replied { .. }
+        | Event::Noted { .. }
+        | Event::Refreshed { .. }
+        | Event::RefreshDue { .. }
         | Event::Closed { .. } => None,
     }
 }
@@ -92,6 +98,7 @@ impl Call {
             Happened::HungUp => {
                 if let Some(parting) = self.parting.take_if(|parting| parting.id == leg) {
                     self.released.push(parting.id);
+                    self.ring_back(desk, std::time::Duration::ZERO);
                 }
             }
             Happened::Reinvited => {
@@ -132,9 +139,18 @@ impl Call {
             (Happened::Reinvited, _) => "re-INVITE".to_owned(),
             (Happened::Unanswered, _) => "no response".to_owned(),
             (Happened::Unacknowledged, _) => "no ACK".to_owned(),
+            (Happened::Unpracked, _) => "no PRACK".to_owned(),
+            (Happened::SessionExpired, _) => "session expired".to_owned(),
             _ => "failure".to_owned(),
         };
         self.journal.moment(now, lane, Lane::Trunkline, what, None);
+    }
+
+    /// Which address is tried, and why another one than the first.
+    pub fn note_way(&mut self, now: Instant, side: Side, note: String) {
+        let lane = self.lane(side);
+        self.journal.step(Step::Hop { note: note.clone() });
+        self.journal.moment(now, Lane::Trunkline, lane, "way", Some(note));
     }
 
     /// A named wait is over.
@@ -169,6 +185,9 @@ impl Call {
             MediaEvent::FirstPacket { side, .. } => {
                 let lane = self.lane(side);
                 self.journal.moment(now, lane, Lane::Trunkline, "first RTP", None);
+                if side == Side::B {
+                    self.far_side_heard();
+                }
             }
             MediaEvent::Silent { side: Side::A, clock, .. } => {
                 let cause = match clock {
@@ -201,6 +220,9 @@ impl Call {
             // Said before the companion heard that the call is no longer its own.
             Instruction::Connected | Instruction::Failed { .. } if self.hold != Hold::Waiting => {}
             Instruction::Connected => {
+                if self.state == State::Waiting {
+                    self.answer_a(desk, now);
+                }
                 self.hold = Hold::Over;
                 if self.answered() {
                     self.journal.record_mut().state = CallState::Connected;

@@ -15,6 +15,7 @@ impl Call {
         let lane = self.lane(side);
         self.journal.moment(now, lane, Lane::Trunkline, request.method().as_str(), None);
         let status = match request.method() {
+            Method::Prack => return self.pracked(desk, now, id, request),
             Method::Refer => return self.referred(desk, now, side, id, request),
             Method::Notify => self.notified(desk, now, side, request),
             Method::Update => return self.on_update(desk, now, side, id, request),

@@ -37,6 +37,8 @@ pub struct Leg {
     pub takes: Option<Vec<String>>,
     /// Where its signalling comes from: RTP may come from there too (far-end NAT).
     pub signalling: Option<IpAddr>,
+    /// The address that it is told to send media to, if not the usual one.
+    pub media_address: Option<IpAddr>,
 }
 
 /// How far a leg's dialog is, as far as ending it is concerned.
@@ -74,6 +76,7 @@ impl Leg {
             refused_update: false,
             takes: None,
             signalling: None,
+            media_address: None,
         }
     }
 

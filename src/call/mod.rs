@@ -2,11 +2,14 @@
 //! (`bridge`), and everything that can be known about a call is data in its record.
 
 mod align;
+mod at_once;
 pub mod bridge;
 mod commands;
 pub mod desk;
 mod divert;
 mod door;
+mod early;
+mod entry;
 mod events;
 mod exchange;
 mod inside;
@@ -16,11 +19,14 @@ mod negotiation;
 pub mod policy;
 mod reach;
 mod redirect;
+mod refresh;
 mod refusal;
+mod registering;
 mod setup;
 pub mod shard;
 mod state;
 mod teardown;
+mod terms;
 mod transfer;
 mod update;
 

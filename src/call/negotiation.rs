@@ -139,8 +139,8 @@ impl Call {
 
     fn write(&mut self, desk: &Desk, side: Side, content: Proposal, kind: Kind<'_>) -> Option<Body> {
         let port = self.relay.as_ref()?.port(side);
-        let address = desk.settings.media_address.to_string();
         let leg = self.leg_mut(side)?;
+        let address = leg.media_address.unwrap_or(desk.settings.media_address).to_string();
         let bytes = match content {
             Proposal::Audio { formats, direction, ptime, maxptime } => {
                 leg.bind(&formats);
@@ -306,9 +306,14 @@ impl Call {
         Ok(())
     }
 
-    /// Tells the relay what both legs negotiated.
+    /// Tells the relay what both legs negotiated; leg A alone while there is no leg B.
     pub fn configure_relay(&self) {
-        let (Some(relay), Some(b)) = (&self.relay, &self.b) else { return };
+        let Some(relay) = &self.relay else { return };
+        let Some(b) = &self.b else {
+            let config = SideConfig { payload_map: PayloadMap::closed(), ..side_config(&self.a, &self.a) };
+            relay.command(RelayCommand::Configure { side: Side::A, config });
+            return;
+        };
         for (side, leg, other) in [(Side::A, &self.a, b), (Side::B, b, &self.a)] {
             relay.command(RelayCommand::Configure { side, config: side_config(leg, other) });
         }

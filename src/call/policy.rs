@@ -6,6 +6,7 @@ use crate::guard::Guard;
 use crate::{route, trunk};
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A snapshot.
 #[derive(Debug)]
@@ -16,6 +17,10 @@ pub struct Policy {
     pub trunks: trunk::Table,
     /// Routes and their targets.
     pub routes: route::Table,
+    /// Where trunks that register are. It outlives a snapshot: a reload takes it along.
+    pub registrar: Arc<trunk::Registrar>,
+    /// How our registrations at targets stand; taken along too.
+    pub standings: Arc<route::Standings>,
     /// What strangers may do.
     pub guard: Guard,
     /// Header names (lower case) of the PBX's INVITE that room plans match on.
@@ -41,6 +46,7 @@ impl Policy {
             .collect();
         room_headers.sort();
         room_headers.dedup();
-        Ok(Self { config, trunks, routes, guard, room_headers })
+        let (registrar, standings) = Default::default();
+        Ok(Self { config, trunks, routes, registrar, standings, guard, room_headers })
     }
 }

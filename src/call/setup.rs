@@ -3,13 +3,16 @@
 
 use super::bridge::State;
 use super::desk::{CallTimer, Desk, Output};
+use super::early::Early;
+use super::entry::{self, Turned, Visitor};
 use super::journal::Journal;
 use super::leg::{Leg, Phase};
 use super::negotiation::{self, Kind};
 use super::redirect::Redirection;
 use super::state::{Attempt, Call, Hold};
 use super::transfer::Referrals;
-use super::{Policy, teardown};
+use super::{Policy, teardown, terms};
+use crate::config::session::Answer;
 use crate::config::target::TargetKind;
 use crate::error::{Cause, Termination};
 use crate::guard::Pending;
@@ -19,7 +22,8 @@ use crate::media::Side;
 use crate::observe::metrics::Reach;
 use crate::record::{CallFacts, CallId, Lane, Step};
 use crate::route::{Query, Route, Target};
-use crate::sip::endpoint::{Headers, Invite, LegId};
+use crate::sip::auth::Credentials;
+use crate::sip::endpoint::{Headers, Invite, LegId, Terms};
 use crate::sip::timer::TimerKey;
 use crate::sip::uri::escape_user;
 use crate::sip::{Hop, Message, Source};
@@ -59,8 +63,15 @@ pub(super) fn admit(desk: &mut Desk, policy: &Arc<Policy>, key: usize, now: Inst
     journal.moment(now, Lane::Pbx, Lane::Trunkline, "INVITE", uri);
     match decide(desk, policy, now, &arrival, &mut journal) {
         Ok(decided) => place(desk, policy, key, now, arrival, decided, journal),
-        Err(termination) => {
-            teardown::refuse(desk, now, arrival.leg, journal, &termination);
+        Err(Turned::Challenged(status, headers)) => {
+            // Not the end of a call, but half of its beginning: the INVITE comes again, with credentials.
+            let _ = desk.endpoint.reject(now, arrival.leg, status, None, headers);
+            None
+        }
+        Err(Turned::Refused(termination, headers)) => {
+            let trunk = journal.record().trunk.as_ref().and_then(|name| policy.trunks.by_name(name));
+            let told = trunk.map_or_else(|| termination.clone(), |trunk| trunk.told(&termination));
+            teardown::refuse(desk, now, arrival.leg, journal, &told, headers);
             None
         }
     }
@@ -72,18 +83,25 @@ fn decide(
     now: Instant,
     arrival: &Arrival,
     journal: &mut Journal,
-) -> Result<Decided, Termination> {
-    let source = arrival.source.peer.ip().to_canonical();
-    let Some(trunk) = policy.trunks.matching(source, journal.steps()) else {
-        return Err(Termination::with_detail(Cause::UnknownSource, source.to_string()));
-    };
+) -> Result<Decided, Turned> {
+    let visitor = Visitor { request: &arrival.request, source: &arrival.source };
+    let trunk = entry::enter(desk, policy, now, visitor, journal.steps())?;
     journal.record_mut().trunk = Some(trunk.config.name.clone());
     if trunk.health.note(now, Witness::Caller, Sign::Alive).is_some() {
         desk.metrics.trunk_reach(&trunk.config.name, Reach::Up);
     }
     if desk.settings.draining {
-        return Err(Termination::new(Cause::Draining));
+        return Err(Termination::new(Cause::Draining).into());
     }
+    if let Some(login) = &trunk.login {
+        desk.endpoint.protect(arrival.leg, trunk.config.name.clone(), Arc::clone(login));
+    }
+    desk.endpoint.agree(arrival.leg, terms::of_caller(&trunk.config)).map_err(|unfit| {
+        let termination = terms::termination(&unfit);
+        let gate = termination.cause.entry().code.to_owned();
+        journal.step(Step::Admission { gate, verdict: unfit.to_string() });
+        Turned::Refused(termination, unfit.headers())
+    })?;
     let slot = trunk.admission.admit(now).map_err(|refused| {
         let cause = match refused {
             admission::Refused::Calls => Cause::TrunkFull,
@@ -91,8 +109,11 @@ fn decide(
         };
         refused_admission(journal, cause)
     })?;
+    let source = arrival.source.peer.ip().to_canonical();
     let pending = policy.guard.pending(source).map_err(|_| refused_admission(journal, Cause::HalfOpen))?;
-    let numbers = identity::decide(&arrival.request, &trunk, &policy.config.numbers, journal.steps())?;
+    let numbers = identity::decide(&arrival.request, &trunk, &policy.config.numbers, journal.steps());
+    identity::survey::unread(&arrival.request, journal.steps());
+    let numbers = numbers?;
     let viewer = Viewer { target: "", trunk: trunk.config.privacy, own: None };
     journal.record_mut().caller = Some(numbers.shown(viewer, &mut Vec::new()).caller);
     journal.record_mut().called = Some(numbers.called.written(numbers.form).0);
@@ -105,7 +126,7 @@ fn decide(
         request: &arrival.request,
     };
     let Some(route) = policy.routes.pick(&query, journal.steps()) else {
-        return Err(Termination::new(Cause::NoRoute));
+        return Err(Termination::new(Cause::NoRoute).into());
     };
     let offer = negotiation::description(&arrival.request, Cause::BadSdp)?;
     if let Some(offer) = &offer {
@@ -136,23 +157,26 @@ fn place(
         Err(exhausted) => {
             let termination = Termination::with_detail(Cause::NoMediaPort, exhausted.to_string());
             journal.step(Step::Admission { gate: "ports".to_owned(), verdict: exhausted.to_string() });
-            teardown::refuse(desk, now, arrival.leg, journal, &termination);
+            teardown::refuse(desk, now, arrival.leg, journal, &decided.trunk.told(&termination), Headers::new());
             return None;
         }
     };
     let looping =
         decided.offer.as_ref().map_or(Ok(()), |offer| negotiation::refuse_loop(&relay, desk, offer, Cause::MediaLoop));
     if let Err(termination) = looping {
-        teardown::refuse(desk, now, arrival.leg, journal, &termination);
+        teardown::refuse(desk, now, arrival.leg, journal, &termination, Headers::new());
         return None;
     }
     let mut a = Leg::new(arrival.leg, Phase::Incoming, desk.entropy.next_u64() >> 1);
     a.takes.clone_from(&decided.trunk.config.codecs);
+    a.media_address = decided.trunk.config.media_address();
+    desk.endpoint.set_path(arrival.leg, decided.trunk.config.path());
     a.signalling = Some(arrival.source.peer.ip().to_canonical());
     a.learn(&arrival.request);
     a.remote = decided.offer;
     let Some(first) = decided.route.targets.first().cloned() else {
-        teardown::refuse(desk, now, arrival.leg, journal, &Termination::new(Cause::NoRoute));
+        let no_route = Termination::new(Cause::NoRoute);
+        teardown::refuse(desk, now, arrival.leg, journal, &no_route, Headers::new());
         return None;
     };
     let hard = now + policy.config.sip.max_duration.get();
@@ -177,6 +201,7 @@ fn place(
         hold: Hold::None,
         numbers: decided.numbers,
         request: arrival.request,
+        early: Early::default(),
         ring_timer: None,
         exchange_timer: None,
         glare_timer: None,
@@ -190,6 +215,9 @@ fn place(
     };
     desk.legs.insert(call.a.id, key);
     desk.active += 1;
+    if call.trunk.config.answer == Answer::Immediate {
+        call.answer_at_once(desk, now);
+    }
     call.try_target(desk, now, 0);
     Some(call)
 }
@@ -239,14 +267,20 @@ impl Call {
         self.journal.record_mut().caller = Some(shown.caller.clone());
         let headers = self.headers_for(target, &shown);
         let outgoing = Outgoing {
+            to: None,
+            // A party that a target redirects to is another one, unless the realm says that it may ask.
+            credentials: target.credentials.clone().filter(|own| own.realm.is_some() || hop == target.hop),
             request_uri,
             hop,
             from: self.sender_for(desk, &shown.caller, shown.caller_name.as_deref()),
             headers,
             takes: target.codecs.clone(),
+            path: target.path.clone(),
+            media_address: target.media_address,
             formats,
             ring: self.route.ring_timeout,
             to_lane: Lane::CloudSip,
+            terms: terms::of_target(target),
         };
         self.target_slot = Some(slot);
         desk.metrics.call_started(&self.trunk.config.name, &target.name);
@@ -268,26 +302,29 @@ impl Call {
         leg.offered.clone_from(&outgoing.formats);
         leg.formats = outgoing.formats;
         leg.takes = outgoing.takes;
-        leg.signalling = match &outgoing.hop.address {
-            crate::sip::HopAddress::Socket(address) => Some(address.ip()),
-            crate::sip::HopAddress::Name { .. } => None,
-        };
+        leg.media_address = outgoing.media_address;
+        leg.signalling = outgoing.hop.address.socket().map(|address| address.ip());
         self.b = Some(leg);
+        self.forget_early();
         let direction = self.a.direction();
         let body = self.describe(desk, Side::B, direction, Kind::Offer);
         let max_forwards = self.request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1);
         let invite = Invite {
-            to: format!("<{}>", outgoing.request_uri),
+            to: outgoing.to.unwrap_or_else(|| format!("<{}>", outgoing.request_uri)),
             request_uri: outgoing.request_uri,
-            hop: outgoing.hop,
+            hop: outgoing.hop.clone(),
             from: outgoing.from,
             contact_user: "trunkline".to_owned(),
             max_forwards,
             headers: outgoing.headers,
             body,
         };
+        self.note_invite(&outgoing.hop, &invite);
         let uri = invite.request_uri.clone();
-        let id = desk.endpoint.invite(now, invite);
+        let id = desk.endpoint.invite_by(now, invite, outgoing.path, &outgoing.terms);
+        if let Some(credentials) = outgoing.credentials {
+            desk.endpoint.answer_challenges(id, credentials);
+        }
         desk.legs.insert(id, self.key);
         if let Some(b) = self.b.as_mut() {
             b.id = id;
@@ -295,6 +332,18 @@ impl Call {
         self.journal.record_mut().cloud_call_id = desk.endpoint.call_id(id).map(str::to_owned);
         self.journal.moment(now, Lane::Trunkline, outgoing.to_lane, "INVITE", Some(uri));
         self.arm_ring(desk, now + outgoing.ring);
+    }
+
+    fn note_invite(&mut self, hop: &Hop, invite: &Invite) {
+        let offer = self.b.iter().flat_map(|leg| &leg.offered);
+        self.journal.step(Step::Invite {
+            to: hop.to_string(),
+            request_uri: invite.request_uri.clone(),
+            from: invite.from.clone(),
+            // `Name: value` and the line end.
+            header_bytes: invite.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum(),
+            offer: offer.map(|f| format!("{} {}/{}", f.payload_type, f.encoding, f.clock)).collect(),
+        });
     }
 
     fn arm_ring(&mut self, desk: &mut Desk, at: Instant) {
@@ -369,13 +418,20 @@ pub(super) fn silence(desk: &mut Desk, timer: &mut Option<TimerKey>) {
 /// Leg B's INVITE before it has a leg.
 pub(super) struct Outgoing {
     pub request_uri: String,
+    /// `To`, if it is not the Request-URI.
+    pub to: Option<String>,
+    /// What the peer's challenges are answered with: its own, or nothing.
+    pub credentials: Option<Arc<Credentials>>,
     pub hop: Hop,
     pub from: String,
     pub headers: Headers,
     pub takes: Option<Vec<String>>,
+    pub path: crate::sip::endpoint::aim::Path,
+    pub media_address: Option<std::net::IpAddr>,
     pub formats: Vec<sdp::Format>,
     pub ring: std::time::Duration,
     pub to_lane: Lane,
+    pub terms: Terms,
 }
 
 /// The inside of a quoted string (RFC 3261 §25.1).

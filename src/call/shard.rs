@@ -6,24 +6,26 @@ use super::events::notice;
 use super::setup::{self, Arrival};
 use super::state::Call;
 use super::teardown::{self, EndedBy};
-use super::{Policy, bridge, door, transfer};
+use super::{Policy, bridge, door, registering, transfer};
 use crate::clock::Entropy;
 use crate::error::{Cause, Termination};
-use crate::media::{MediaEvent, Plane};
+use crate::media::{MediaEvent, Plane, Side};
 use crate::observe::Metrics;
 use crate::observe::metrics::Direction;
 use crate::record::{CallId, CallRecord};
 use crate::room::Instruction;
 use crate::sip::HeaderName;
 use crate::sip::endpoint::NoDialog;
+use crate::sip::endpoint::aim::{Errand, Reach};
 use crate::sip::endpoint::{Census, Endpoint, Event, Headers, LegId, RequestId, SentId, Settings, Standalone};
 use crate::sip::header::Replaces;
 use crate::sip::timer::TimerWheel;
 use crate::sip::transaction::ClientId;
-use crate::sip::{Message, Source, StatusCode, Transmit};
+use crate::sip::{Hop, Message, Method, Source, StatusCode, Transmit, auth};
 use bytes::Bytes;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -60,7 +62,10 @@ impl Shard {
         metrics: Metrics,
         mut entropy: Entropy,
     ) -> Self {
-        let endpoint = Endpoint::new(sip, entropy.fork());
+        let mut endpoint = Endpoint::new(sip, entropy.fork());
+        let door =
+            auth::Settings { realm: settings.from_host.clone(), lifetime: policy.config.sip.nonce_lifetime.get() };
+        endpoint.set_guard(auth::Guard::new(door, &mut entropy.fork(), settings.epoch.0));
         let timers = TimerWheel::new();
         let desk = Desk {
             endpoint,
@@ -104,6 +109,29 @@ impl Shard {
     pub fn transport_failed(&mut self, now: Instant, transaction: ClientId) {
         self.desk.endpoint.transport_failed(now, transaction);
         self.drain_events(now);
+    }
+
+    /// The same, with the reason.
+    pub fn undelivered(&mut self, now: Instant, transaction: ClientId, why: &str) {
+        self.desk.endpoint.undelivered(now, transaction, why);
+        self.drain_events(now);
+    }
+
+    /// A datagram came back as undeliverable, with its beginning.
+    pub fn undeliverable(&mut self, now: Instant, to: SocketAddr, quoted: &[u8]) {
+        self.desk.endpoint.undeliverable(now, to, quoted);
+        self.drain_events(now);
+    }
+
+    /// A name was looked up: its addresses and what said so, or why there are none.
+    pub fn located(&mut self, now: Instant, transaction: ClientId, found: Result<(Vec<Hop>, &str), &str>) {
+        self.desk.endpoint.located(now, transaction, found);
+        self.drain_events(now);
+    }
+
+    /// How requests find their way.
+    pub fn set_reach(&mut self, reach: Reach) {
+        self.desk.endpoint.set_reach(reach);
     }
 
     /// A media worker noticed something.
@@ -186,6 +214,11 @@ impl Shard {
         Some(transmit)
     }
 
+    /// The next thing to find out about names and addresses.
+    pub fn poll_errand(&mut self) -> Option<Errand> {
+        self.desk.endpoint.poll_errand()
+    }
+
     /// The next report or record.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.desk.outputs.pop_front()
@@ -266,10 +299,19 @@ impl Shard {
         self.desk.turns += 1;
         match event {
             Event::Invited { leg, request, source } => self.invited(now, Arrival { leg, request, source }),
+            Event::OutOfDialog { id, request, source } if request.method() == Method::Register => {
+                registering::register(&mut self.desk, &self.policy, now, id, &request, &source);
+            }
             Event::OutOfDialog { id, source, .. } => self.options(now, id, source),
+            Event::Doubted { leg, why } => self.doubted(leg, why),
             Event::Closed { leg } => self.closed(now, leg),
             Event::Requested { leg, id, request } => self.requested(now, leg, id, &request),
             Event::Replied { sent, leg, status, response } => self.replied(now, leg, sent, Answer { status, response }),
+            Event::Noted { leg, note } => self.noted(now, leg, note),
+            Event::RefreshDue { leg } => self.with_leg(leg, |call, desk, side| call.refresh(desk, now, side)),
+            Event::Refreshed { leg, response } => {
+                self.with_leg(leg, |call, _, side| call.take_refresh(now, side, &response));
+            }
             event => {
                 let Some((leg, notice)) = notice(event) else { return };
                 let Some(key) = self.desk.legs.get(&leg).copied() else { return };
@@ -277,6 +319,14 @@ impl Shard {
                     call.on_leg(&mut self.desk, now, leg, &notice);
                 }
             }
+        }
+    }
+
+    /// The call and side of a leg in use, if there is one.
+    fn with_leg(&mut self, leg: LegId, act: impl FnOnce(&mut Call, &mut Desk, Side)) {
+        let call = self.desk.legs.get(&leg).and_then(|key| self.calls.get_mut(*key));
+        if let Some((call, side)) = call.and_then(|call| call.side_of(leg).map(|side| (call, side))) {
+            act(call, &mut self.desk, side);
         }
     }
 
@@ -303,6 +353,14 @@ impl Shard {
                 let gone = StatusCode::NO_SUCH_TRANSACTION;
                 let _ = self.desk.endpoint.respond(now, id, gone, None, Headers::new(), None);
             }
+        }
+    }
+
+    /// Somebody spoke in the name of a peer from elsewhere.
+    fn doubted(&self, leg: LegId, why: auth::Refusal) {
+        let call = self.desk.legs.get(&leg).and_then(|key| self.calls.get(*key));
+        if let Some(call) = call {
+            self.desk.metrics.auth_attempt(&call.trunk.config.name, why.as_str());
         }
     }
 
@@ -342,9 +400,17 @@ impl Shard {
         }
     }
 
+    /// What became of the way of an INVITE belongs to its call's record.
+    fn noted(&mut self, now: Instant, leg: LegId, note: String) {
+        let call = self.desk.legs.get(&leg).and_then(|key| self.calls.get_mut(*key));
+        if let Some((call, side)) = call.and_then(|call| call.side_of(leg).map(|side| (call, side))) {
+            call.note_way(now, side, note);
+        }
+    }
+
     /// OPTIONS tells the truth: 503 while new calls would be refused.
     fn options(&mut self, now: Instant, id: RequestId, source: Source) {
-        let (status, headers) = door::ping(&self.desk, &self.policy, source.peer.ip());
+        let (status, headers) = door::ping(&self.desk, &self.policy, now, source.peer.ip());
         let _ = self.desk.endpoint.respond(now, id, status, None, headers, None);
     }
 

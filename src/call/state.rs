@@ -2,6 +2,7 @@
 //! from what is done with it, so that a reader sees on one page all that a call can be.
 
 use super::bridge::State;
+use super::early::Early;
 use super::journal::Journal;
 use super::leg::Leg;
 use super::redirect::Redirection;
@@ -50,6 +51,8 @@ pub(super) struct Call {
     pub request: Message,
     /// The PBX made no offer: ours goes out in the 200, its answer comes in the ACK (RFC 3261 §13.2.1).
     pub offerless: bool,
+    /// What leg B has said before its answer.
+    pub early: Early,
     pub ring_timer: Option<TimerKey>,
     pub hard_timer: Option<TimerKey>,
     pub exchange_timer: Option<TimerKey>,

@@ -38,8 +38,15 @@ impl EndedBy {
 }
 
 /// Refuses an INVITE that never became a call.
-pub(super) fn refuse(desk: &mut Desk, now: Instant, leg: LegId, mut journal: Journal, termination: &Termination) {
-    let sent = send_refusal(desk, now, leg, termination);
+pub(super) fn refuse(
+    desk: &mut Desk,
+    now: Instant,
+    leg: LegId,
+    mut journal: Journal,
+    termination: &Termination,
+    demanded: Headers,
+) {
+    let sent = send_refusal(desk, now, leg, termination, demanded);
     note_end(&mut journal, now, termination, EndedBy::Gateway);
     journal.moment(now, Lane::Trunkline, Lane::Pbx, sent, Some(termination.cause.entry().code.to_owned()));
     let record = journal.finish();
@@ -49,13 +56,14 @@ pub(super) fn refuse(desk: &mut Desk, now: Instant, leg: LegId, mut journal: Jou
 }
 
 /// Refuses the pending INVITE of a leg; gives back status and phrase, for the record.
-fn send_refusal(desk: &mut Desk, now: Instant, leg: LegId, termination: &Termination) -> String {
+fn send_refusal(desk: &mut Desk, now: Instant, leg: LegId, termination: &Termination, demanded: Headers) -> String {
     // An ordinary end (an operator's, say) before the answer is a refusal all the same.
     let status = match termination.sip_status() {
         0..300 => StatusCode::DECLINE,
         status => StatusCode::new(status).unwrap_or(StatusCode::SERVER_INTERNAL_ERROR),
     };
     let mut headers = refusal::headers(termination, &desk.settings.from_host);
+    headers.extend(demanded);
     if let Some(contact) = &termination.contact {
         headers.push((std::borrow::Cow::Borrowed("Contact"), contact.clone()));
     }
@@ -109,13 +117,14 @@ impl Call {
         for timer in timers.into_iter().flatten() {
             desk.timers.cancel(timer);
         }
-        let reason = told
-            .and_then(|message| message.text(HeaderName::Reason).map(std::borrow::Cow::into_owned))
-            .unwrap_or_else(|| end.reason_header());
+        let told = told.and_then(|message| message.text(HeaderName::Reason).map(std::borrow::Cow::into_owned));
+        let reason = told.clone().unwrap_or_else(|| end.reason_header());
         self.end_transfers(desk, now, &reason);
-        for side in [Side::A, Side::B] {
-            self.release(desk, now, side, &end, &reason);
-        }
+        // The PBX's next route may hang on the status and the cause; the far side hears what happened.
+        let to_pbx = self.trunk.told(&end);
+        let reason_to_pbx = told.unwrap_or_else(|| to_pbx.reason_header());
+        self.release(desk, now, Side::A, &to_pbx, &reason_to_pbx);
+        self.release(desk, now, Side::B, &end, &reason);
         if let Some(parting) = self.parting.take() {
             self.let_go(desk, now, parting, Lane::CloudSip, &reason);
         }
@@ -150,7 +159,7 @@ impl Call {
         let headers: Headers = vec![(Cow::Borrowed("Reason"), reason.to_owned())];
         match phase {
             Phase::Incoming => {
-                let what = send_refusal(desk, now, id, end);
+                let what = send_refusal(desk, now, id, end, Headers::new());
                 self.journal.moment(now, Lane::Trunkline, lane, what, Some(end.cause.entry().code.to_owned()));
             }
             Phase::Outgoing => {

@@ -3,6 +3,8 @@
 
 mod change;
 mod door;
+mod early;
+mod entry;
 mod inside;
 mod looking;
 mod looping;
@@ -13,6 +15,7 @@ use super::{Answer, Output, Policy, Shard, ShardSettings};
 use crate::clock::{self, Entropy};
 use crate::config::{self, room::OnFailure};
 use crate::error::{Cause, Termination};
+use crate::media::tone::Score;
 use crate::media::{Counters, Flow, Plane, PortsExhausted, Relay, RelayCommand, RelayId, RelaySink, Side, SideConfig};
 use crate::observe::Metrics;
 use crate::record::{CallId, CallRecord, CallState};
@@ -35,14 +38,17 @@ const CLOUD: &str = "192.0.2.3:5060";
 struct Told {
     sides: RefCell<HashMap<Side, SideConfig>>,
     resets: RefCell<Vec<Side>>,
+    /// The tone that leg A hears.
+    playing: RefCell<Option<Score>>,
+    owner: std::cell::Cell<u64>,
 }
 
 struct TestPlane(Rc<Told>);
 
 struct Bench {
     now: Instant,
-    shard: Shard,
     policy: Arc<Policy>,
+    shard: Shard,
     pbx: Endpoint,
     cloud: Endpoint,
     told: Rc<Told>,
@@ -60,6 +66,8 @@ impl RelaySink for Told {
         match command {
             RelayCommand::Configure { side, config } => drop(self.sides.borrow_mut().insert(side, config)),
             RelayCommand::Reset(side) => self.resets.borrow_mut().push(side),
+            RelayCommand::Play { score, .. } => *self.playing.borrow_mut() = Some(score),
+            RelayCommand::Quiet(_) => *self.playing.borrow_mut() = None,
             RelayCommand::Watch(_) | RelayCommand::Close => {}
         }
     }
@@ -67,6 +75,7 @@ impl RelaySink for Told {
 
 impl Plane for TestPlane {
     fn open(&mut self, owner: u64) -> Result<Relay, PortsExhausted> {
+        self.0.owner.set(owner);
         Ok(Relay::new(RelayId(owner), [20_000, 20_002], Arc::new(Counters::default()), self.0.clone()))
     }
 
@@ -93,9 +102,13 @@ impl Bench {
     }
 
     fn with_lines(trunk: &str, target: &str, route: &str) -> Self {
+        Self::with_configuration(config::parse(&configuration_text(trunk, target, route)).unwrap())
+    }
+
+    fn with_configuration(configuration: config::Config) -> Self {
         let now = clock::now();
         let mut entropy = Entropy::seeded(1);
-        let policy = Arc::new(Policy::new(configuration(trunk, target, route), &HashMap::new()).unwrap());
+        let policy = Arc::new(Policy::new(configuration, &HashMap::new()).unwrap());
         let gateway: SocketAddr = GATEWAY.parse().unwrap();
         let settings = ShardSettings {
             shard: 0,
@@ -112,8 +125,8 @@ impl Bench {
         let (pbx_events, cloud_events) = (vec![], vec![]);
         Self {
             now,
-            shard,
             policy,
+            shard,
             pbx,
             cloud,
             told,
@@ -277,8 +290,8 @@ fn status_of_refusal(events: &[Event]) -> Option<(u16, String)> {
     })
 }
 
-fn configuration(trunk: &str, target: &str, route: &str) -> config::Config {
-    config::parse(&format!(
+fn configuration_text(trunk: &str, target: &str, route: &str) -> String {
+    format!(
         r#"
         [sip]
         listen = ["udp:{GATEWAY}"]
@@ -306,8 +319,7 @@ fn configuration(trunk: &str, target: &str, route: &str) -> config::Config {
         hmac = "c2VjcmV0"
         [[room]]
         "#
-    ))
-    .unwrap()
+    )
 }
 
 const TO_PBX: &str = "fallback = { trunk = \"pbx\", number = \"2000\" }";

@@ -4,6 +4,7 @@ use super::demo::DemoArgs;
 use super::sim::SimArgs;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// The configuration file if nobody names one.
@@ -32,8 +33,8 @@ pub enum Command {
     Sim(SimArgs),
     /// Print the JSON Schema of the configuration
     Schema,
-    /// Explain what becomes of an INVITE (not in this version)
-    Explain(Later),
+    /// Explain what would become of an INVITE, and why; nothing is sent
+    Explain(Explain),
     /// Look over machine, network, accounts and peers (not in this version)
     Doctor(Later),
     /// Create or update this gateway's entry at Daily (not in this version)
@@ -57,6 +58,29 @@ pub struct Check {
     /// Also print the configuration as it takes effect, secrets masked
     #[arg(long)]
     pub print: bool,
+}
+
+/// `explain`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Explain {
+    /// Which configuration.
+    #[command(flatten)]
+    pub file: File,
+    /// Go on as if the call came from this trunk where its source does not make it so
+    #[arg(long, value_name = "NAME")]
+    pub trunk: Option<String>,
+    /// Where the INVITE came from; else the log, the capture or the topmost Via says it
+    #[arg(long, value_name = "ADDRESS")]
+    pub source: Option<IpAddr>,
+    /// Only the INVITE with this Call-ID
+    #[arg(long, value_name = "ID")]
+    pub call_id: Option<String>,
+    /// Print the answer for machines
+    #[arg(long)]
+    pub json: bool,
+    /// Text with SIP INVITEs as they are pasted, or a pcap or pcapng; - is stdin
+    #[arg(value_name = "FILE")]
+    pub input: PathBuf,
 }
 
 /// Whatever a command of a later version will be given.
@@ -97,8 +121,18 @@ mod tests {
     }
 
     #[test]
+    fn explain_takes_a_file_or_stdin_and_an_address_as_source() {
+        let Ok(Command::Explain(explain)) = parse("trunkline explain --trunk pbx --source 192.0.2.1 --json -") else {
+            panic!("explain")
+        };
+        assert_eq!((explain.trunk.as_deref(), explain.json), (Some("pbx"), true));
+        assert_eq!(explain.input, *"-");
+        assert_eq!(parse("trunkline explain --source pbx.example.com -").unwrap_err().exit_code(), 2);
+        assert_eq!(parse("trunkline explain").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
     fn commands_of_a_later_version_take_whatever_comes() {
-        assert!(matches!(parse("trunkline explain --trunk pbx -"), Ok(Command::Explain(_))));
         assert!(matches!(parse("trunkline provision daily --dry-run"), Ok(Command::Provision(_))));
         assert!(matches!(parse("trunkline doctor"), Ok(Command::Doctor(_))));
         let sim = parse("trunkline sim signalwire --port 1");

@@ -17,7 +17,7 @@ pub enum Print {
 /// Checks the file. Exit status 0 if it is good, 2 with every problem on stderr if it is not, 1 if stdout is gone.
 #[must_use]
 pub fn run(path: &Path, print: Print) -> ExitCode {
-    let Examined { config, warnings } = match examine(path) {
+    let Examined { config, warnings, origins } = match examine(path) {
         Ok(examined) => examined,
         Err(error) => {
             eprintln!("{error}");
@@ -31,7 +31,7 @@ pub fn run(path: &Path, print: Print) -> ExitCode {
     }
     if print == Print::Effective {
         let shown = match effective(&config) {
-            Ok(shown) => shown,
+            Ok(shown) => origins.annotate(&shown),
             Err(error) => {
                 eprintln!("{file}: the configuration cannot be shown: {error}");
                 return ExitCode::FAILURE;

@@ -3,6 +3,7 @@
 pub mod args;
 pub mod check;
 pub mod demo;
+pub mod explain;
 pub mod run;
 pub mod schema;
 pub mod sim;
@@ -52,7 +53,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Demo(demo) => demo::run(&demo),
         Command::Schema => schema::run(),
         Command::Sim(sim) => sim::run(sim),
-        Command::Explain(_) => not_in_this_version("explain"),
+        Command::Explain(args) => explain::run(&args).into(),
         Command::Doctor(_) => not_in_this_version("doctor"),
         Command::Provision(_) => not_in_this_version("provision"),
     }
@@ -81,7 +82,7 @@ mod tests {
 
     #[test]
     fn what_a_later_version_will_do_is_wrong_usage_of_this_one() {
-        let later = Arguments::try_parse_from(["trunkline", "explain", "invite.sip", "--json"]).unwrap();
+        let later = Arguments::try_parse_from(["trunkline", "provision", "daily", "--dry-run"]).unwrap();
         assert_eq!(format!("{:?}", dispatch(later.command)), format!("{:?}", ExitCode::from(2)));
     }
 

@@ -57,7 +57,7 @@ async fn serve(path: &Path, config: config::Config) -> Outcome {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             () = gateway.drain_requested() => break,
-            _ = hangup.recv() => reread(path),
+            _ = hangup.recv() => reread(path, &mut gateway),
         }
     }
     tracing::info!(?patience, "draining: new calls are refused");
@@ -78,8 +78,13 @@ async fn again(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-/// A reload takes no effect in this version; it still tells whether the file would be taken.
-fn reread(path: &Path) {
+/// Certificates are taken over at once; the rest of the file in no way in this version, which still tells whether it would
+/// be.
+fn reread(path: &Path, gateway: &mut Gateway) {
+    match gateway.reload_certificates() {
+        Ok(()) => tracing::info!("certificates were read again: new TLS handshakes use them"),
+        Err(error) => tracing::error!("certificates stay as they were: {error}; {}", error.remedy),
+    }
     match config::load(path) {
         Ok(_) => tracing::warn!("the file is valid; taking it over without a restart is not in this version"),
         Err(error) => tracing::error!("the file would be refused: {error}"),

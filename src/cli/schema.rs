@@ -60,6 +60,7 @@ mod tests {
                 "session_timer",
                 "reliable",
                 "answer",
+                "causes",
             ],
         ),
         (

@@ -1,8 +1,10 @@
 //! The file as a tree of values that know where they stand. It stands apart from the types of the sections, so that a
 //! problem found long after parsing still points at its line.
 
+use super::origin::Origins;
 use super::problem::Problem;
 use super::surroundings::Surroundings;
+use crate::trunk::profile;
 use std::borrow::Cow;
 use std::ops::Range;
 use toml::Spanned;
@@ -15,6 +17,7 @@ pub(super) struct Document<'t> {
     root: DeTable<'t>,
     substituted: Vec<Substitution>,
     unresolved: Vec<Problem>,
+    origins: Origins,
 }
 
 /// What a `${...}` was replaced with: a secret perhaps, so that messages show the placeholder instead.
@@ -48,7 +51,13 @@ impl<'t> Document<'t> {
     /// so that it hides no other.
     pub(super) fn parse(text: &'t str, surroundings: &Surroundings<'_>) -> Result<Self, Vec<Problem>> {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let mut document = Self { text, root: root.into_inner(), substituted: vec![], unresolved: vec![] };
+        let mut document = Self {
+            text,
+            root: root.into_inner(),
+            substituted: vec![],
+            unresolved: vec![],
+            origins: Origins::default(),
+        };
         if !errors.is_empty() {
             let problem = |error: &toml::de::Error| {
                 let message = format!("not valid TOML: {}", error.message());
@@ -61,6 +70,8 @@ impl<'t> Document<'t> {
         for (_, value) in root.iter_mut() {
             document.substitute(value, surroundings, &mut problems);
         }
+        note_written(&root, &mut document.origins);
+        fill_profiles(&mut root, &mut document.origins);
         document.root = root;
         document.unresolved = problems;
         Ok(document)
@@ -69,6 +80,11 @@ impl<'t> Document<'t> {
     /// The placeholders that stand for nothing.
     pub(super) fn unresolved(&self) -> &[Problem] {
         &self.unresolved
+    }
+
+    /// Where its values come from.
+    pub(super) fn origins(&self) -> &Origins {
+        &self.origins
     }
 
     /// The sections.
@@ -250,5 +266,45 @@ pub(super) fn take_out(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) ->
             list.iter_mut().find_map(|element| take_out(element, span))
         }
         _ => None,
+    }
+}
+
+/// The keys that stand in the file, before anything is filled in.
+fn note_written(root: &DeTable<'_>, origins: &mut Origins) {
+    let mut note = |section: &str, position: usize, value: &DeValue<'_>| {
+        if let DeValue::Table(table) = value {
+            table.keys().for_each(|key| origins.written(section, position, key.get_ref()));
+        }
+    };
+    for (section, value) in root {
+        match value.get_ref() {
+            DeValue::Array(list) => {
+                list.iter()
+                    .enumerate()
+                    .for_each(|(position, entry)| note(section.get_ref(), position, entry.get_ref()));
+            }
+            single => note(section.get_ref(), 0, single),
+        }
+    }
+}
+
+/// What the profile of a trunk says where the trunk says nothing. It is filled in before anything is read, so that every
+/// key is judged the same whoever wrote it.
+fn fill_profiles(root: &mut DeTable<'_>, origins: &mut Origins) {
+    let Some(DeValue::Array(trunks)) = root.get_mut("trunk").map(Spanned::get_mut) else { return };
+    for (position, trunk) in trunks.iter_mut().enumerate() {
+        let DeValue::Table(trunk) = trunk.get_mut() else { continue };
+        let named = trunk.get("profile").and_then(|value| Some((value.get_ref().as_str()?.to_owned(), value.span())));
+        let family = named.and_then(|(name, span)| Some((profile::named(&name)?, span)));
+        let Some((family, span)) = family else { continue };
+        for preset in family.presets {
+            if trunk.contains_key(preset.key) || preset.with.is_some_and(|key| !trunk.contains_key(key)) {
+                continue;
+            }
+            let Ok(value) = DeValue::parse(preset.value) else { continue };
+            let value = Spanned::new(span.clone(), value.into_inner());
+            trunk.insert(Spanned::new(span.clone(), Cow::Borrowed(preset.key)), value);
+            origins.filled(position, preset.key, family.name);
+        }
     }
 }

@@ -34,13 +34,13 @@ impl Config {
             .map(|host| unbracketed(&host))
     }
 
-    /// The URL that bots report to: `public_url` of `[http]`, else `http://` and the listening address; no slash at
-    /// its end.
+    /// The URL that bots report to: `public_url` of `[http]`, else `http://` (`https://` with `tls`) and the listening
+    /// address; no slash at its end.
     #[must_use]
     pub fn public_url(&self) -> String {
         match &self.http.public_url {
             Some(url) => url.trim_end_matches('/').to_owned(),
-            None => format!("http://{}", self.http.listen),
+            None => format!("{}://{}", if self.http.tls.is_some() { "https" } else { "http" }, self.http.listen),
         }
     }
 

@@ -1,6 +1,6 @@
 //! `[http]`: the webhook listener.
 
-use super::value::Later;
+use super::way::HttpTls;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -12,8 +12,8 @@ pub struct Http {
     pub listen: SocketAddr,
     /// The same as the outside sees it, for `ready_url`; default: `http://` and the listening address.
     pub public_url: Option<String>,
-    /// Not in this version: put a TLS terminator before it.
-    pub tls: Option<Later>,
+    /// Its certificate; without, put a TLS terminator before it.
+    pub tls: Option<HttpTls>,
 }
 
 impl Default for Http {

@@ -2,6 +2,7 @@
 //! [`Config`](super::Config) holds one that passed every check here.
 
 use super::document::Document;
+use super::origin::Origins;
 use super::problem::Problem;
 use super::surroundings::Surroundings;
 use super::{Config, checks, sections};
@@ -25,6 +26,8 @@ pub struct Examined {
     pub config: Config,
     /// In the order of the lines.
     pub warnings: Vec<Problem>,
+    /// Where its values come from.
+    pub origins: Origins,
 }
 
 // === impl LoadError ===
@@ -104,15 +107,16 @@ pub fn examine_text(file: &str, text: &str, surroundings: &Surroundings<'_>) -> 
     }
     // What refers to another section is only checked when all sections could be read: a target that is unreadable
     // would make every route that names it wrong, too.
-    let Some(config) = read else {
+    let Some(mut config) = read else {
         return Err(LoadError::new(file, problems));
     };
+    config.rebase(surroundings.directory);
     let (problems, mut warnings) = checks::check(&config, &document, surroundings);
     if !problems.is_empty() {
         return Err(LoadError::new(file, problems));
     }
     warnings.sort();
-    Ok(Examined { config, warnings })
+    Ok(Examined { config, warnings, origins: document.origins().clone() })
 }
 
 fn env(name: &str) -> Option<String> {

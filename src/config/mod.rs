@@ -4,6 +4,8 @@ pub mod extensions;
 pub mod value;
 // sections
 pub mod admin;
+pub mod auth;
+pub mod causes;
 pub mod daily;
 pub mod guard;
 pub mod http;
@@ -13,14 +15,17 @@ pub mod numbers;
 pub mod observe;
 pub mod room;
 pub mod route;
+pub mod session;
 pub mod sip;
 pub mod target;
 pub mod trunk;
+pub mod way;
 // from text to a checked snapshot
 mod checks;
 mod document;
 pub mod effective;
 pub mod load;
+pub mod origin;
 mod problem;
 mod sections;
 mod surroundings;

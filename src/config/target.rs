@@ -1,8 +1,11 @@
 //! `[[target]]`: a SIP address on the cloud side.
 
+use super::auth::{Register, TargetAuth};
 use super::keepalive::Keepalive;
+use super::session::{Reliable, SessionTimer};
 use super::trunk::PrivacyPolicy;
 use super::value::Later;
+use super::way::{Nat, Oversize, PeerTls};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -19,6 +22,21 @@ pub struct Target {
     /// Where to send instead of the host of `uri`: `sip:host[:port][;transport=..]`.
     #[serde(default)]
     pub outbound_proxy: Option<String>,
+    /// Host that this peer knows us by in signalling, without port; default: `advertise` of `[sip]`.
+    #[serde(default)]
+    pub advertise: Option<String>,
+    /// Address that this peer sends media to; default: `advertise` of this entry if that is an address, else that of `[media]`.
+    #[serde(default)]
+    pub advertise_media: Option<std::net::IpAddr>,
+    /// Is the address in its Contact believed?
+    #[serde(default)]
+    pub nat: Nat,
+    /// What becomes of a request to it that is too large for a datagram.
+    #[serde(default)]
+    pub oversize: Oversize,
+    /// How it is called by TLS.
+    #[serde(default)]
+    pub tls: Option<PeerTls>,
     /// Headers of the INVITE, name = template; default for `daily`: `x-caller`, `x-called`, `x-trunkline-call`.
     #[serde(default)]
     pub headers: Option<BTreeMap<String, String>>,
@@ -41,18 +59,24 @@ pub struct Target {
     /// Calls per second; no limit if absent.
     #[serde(default)]
     pub max_rate: Option<u32>,
-    /// Not in this version.
+    /// User and password for its challenges.
     #[serde(default)]
-    pub auth: Option<Later>,
-    /// Not in this version.
+    pub auth: Option<TargetAuth>,
+    /// Register at it.
     #[serde(default)]
-    pub register: Option<Later>,
+    pub register: Option<Register>,
     /// Not in this version.
     #[serde(default)]
     pub srtp: Option<Later>,
     /// How often it is asked by OPTIONS whether it is there; not at all if absent.
     #[serde(default)]
     pub keepalive: Option<Keepalive>,
+    /// Session timers (RFC 4028).
+    #[serde(default = "accept")]
+    pub session_timer: SessionTimer,
+    /// Reliable provisional responses (RFC 3262).
+    #[serde(default = "off")]
+    pub reliable: Reliable,
     /// Not in this version.
     #[serde(default)]
     pub peers: Option<Later>,
@@ -139,4 +163,12 @@ impl Target {
             (None, _) => None,
         }
     }
+}
+
+fn accept() -> SessionTimer {
+    SessionTimer::ACCEPT
+}
+
+fn off() -> Reliable {
+    Reliable::Off
 }

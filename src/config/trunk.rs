@@ -1,9 +1,13 @@
 //! `[[trunk]]`: a peer on the enterprise side.
 
+use super::auth::TrunkAuth;
+use super::causes::Causes;
 use super::extensions::ExtensionList;
 use super::keepalive::Keepalive;
+use super::session::{Answer, Reliable, SessionTimer};
 use super::target::Transfer;
 use super::value::{Later, Number, Pattern, Peer};
+use super::way::{Nat, Oversize, PeerTls};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -13,7 +17,7 @@ use std::collections::BTreeMap;
 pub struct Trunk {
     /// Its name: metric label, log key.
     pub name: String,
-    /// The PBX family; this version knows `generic` and treats the others alike.
+    /// The PBX family: it fills in what is left out here.
     #[serde(default)]
     pub profile: Profile,
     /// Addresses, CIDRs or DNS names that calls of this trunk come from.
@@ -22,6 +26,21 @@ pub struct Trunk {
     /// SIP URI for calls towards it (fallback).
     #[serde(default)]
     pub address: Option<String>,
+    /// Host that this peer knows us by in signalling, without port; default: `advertise` of `[sip]`.
+    #[serde(default)]
+    pub advertise: Option<String>,
+    /// Address that this peer sends media to; default: `advertise` of this entry if that is an address, else that of `[media]`.
+    #[serde(default)]
+    pub advertise_media: Option<std::net::IpAddr>,
+    /// Is the address in its Contact believed?
+    #[serde(default)]
+    pub nat: Nat,
+    /// What becomes of a request to it that is too large for a datagram.
+    #[serde(default)]
+    pub oversize: Oversize,
+    /// How it is called by TLS.
+    #[serde(default)]
+    pub tls: Option<PeerTls>,
     /// ISO 3166 region of its numbers; default: `country` of `[numbers]`.
     #[serde(default)]
     pub country: Option<String>,
@@ -64,12 +83,15 @@ pub struct Trunk {
     /// A change to fax over T.38 in its calls: refused so that audio stays, or passed to the other side.
     #[serde(default)]
     pub t38: T38,
-    /// Not in this version.
+    /// What the PBX is told of an end instead of what the catalogue says, by code.
     #[serde(default)]
-    pub auth: Option<Later>,
-    /// Not in this version.
+    pub causes: Causes,
+    /// User and password that its requests must prove.
     #[serde(default)]
-    pub register: Option<Later>,
+    pub auth: Option<TrunkAuth>,
+    /// May it register here? Its calls then come from, and calls to it go to, where it registered from.
+    #[serde(default)]
+    pub register: bool,
     /// How often it is asked by OPTIONS whether it is there; not at all if absent.
     #[serde(default)]
     pub keepalive: Option<Keepalive>,
@@ -79,15 +101,15 @@ pub struct Trunk {
     /// Not in this version.
     #[serde(default)]
     pub dtmf: Option<Later>,
-    /// Not in this version.
+    /// Session timers (RFC 4028).
+    #[serde(default = "accept")]
+    pub session_timer: SessionTimer,
+    /// Reliable provisional responses (RFC 3262); default: `supported` towards callers, `off` for fallbacks.
     #[serde(default)]
-    pub session_timer: Option<Later>,
-    /// Not in this version.
+    pub reliable: Option<Reliable>,
+    /// When its calls are answered.
     #[serde(default)]
-    pub reliable: Option<Later>,
-    /// Not in this version.
-    #[serde(default)]
-    pub answer: Option<Later>,
+    pub answer: Answer,
 }
 
 /// A PBX family.
@@ -197,6 +219,10 @@ impl CalledSource {
     pub fn standard() -> Vec<Self> {
         vec![Self::RequestUri, Self::To, Self::PCalledPartyId]
     }
+}
+
+fn accept() -> SessionTimer {
+    SessionTimer::ACCEPT
 }
 
 fn yes() -> bool {

@@ -41,6 +41,17 @@ pub enum ListenProtocol {
     Udp,
     /// A stream in the clear.
     Tcp,
+    /// A stream over TLS.
+    Tls,
+}
+
+/// A name server: `udp|tcp:ADDR:PORT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NameServer {
+    /// Datagrams, with a stream for answers that are cut off; or streams alone.
+    pub protocol: ListenProtocol,
+    /// Where it is.
+    pub address: SocketAddr,
 }
 
 /// `"FIRST-LAST"`, both included.
@@ -179,8 +190,15 @@ impl fmt::Display for Listen {
         let protocol = match self.protocol {
             ListenProtocol::Udp => "udp",
             ListenProtocol::Tcp => "tcp",
+            ListenProtocol::Tls => "tls",
         };
         write!(f, "{protocol}:{}", self.address)
+    }
+}
+
+impl fmt::Display for NameServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Listen { protocol: self.protocol, address: self.address }.fmt(f)
     }
 }
 
@@ -266,7 +284,8 @@ pub(super) use from_text;
 from_text!(Span, "Duration", r"^[0-9]+(ms|s|m|h)$", parse_span);
 from_text!(Secret, "Secret", r"^.+$", |text| Ok(Secret(text.to_owned())));
 from_text!(Pattern, "Pattern", r"^.*$", parse_pattern);
-from_text!(Listen, "Listen", r"^(udp|tcp):.+:[0-9]+$", parse_listen);
+from_text!(Listen, "Listen", r"^(udp|tcp|tls):.+:[0-9]+$", parse_listen);
+from_text!(NameServer, "NameServer", r"^(udp|tcp):.+:[0-9]+$", parse_name_server);
 from_text!(PortRange, "PortRange", r"^[0-9]+-[0-9]+$", parse_ports);
 from_text!(Peer, "Peer", r"^.+$", parse_peer);
 from_text!(Network, "Network", r"^[0-9a-fA-F.:]+(/[0-9]+)?$", parse_network);
@@ -296,16 +315,28 @@ fn parse_span(text: &str) -> Result<Span, String> {
 }
 
 fn parse_listen(text: &str) -> Result<Listen, String> {
-    let wants =
-        || format!("`{text}` is no listener; write udp:ADDR:PORT or tcp:ADDR:PORT, for example \"udp:0.0.0.0:5060\"");
+    let wants = || {
+        format!(
+            "`{text}` is no listener; write udp:ADDR:PORT, tcp:ADDR:PORT or tls:ADDR:PORT, for example \"udp:0.0.0.0:5060\""
+        )
+    };
     let (protocol, address) = text.split_once(':').ok_or_else(wants)?;
     let protocol = match protocol {
         "udp" => ListenProtocol::Udp,
         "tcp" => ListenProtocol::Tcp,
-        "tls" => return Err("a tls listener is not in this version; use udp or tcp".to_owned()),
+        "tls" => ListenProtocol::Tls,
         _ => return Err(wants()),
     };
     Ok(Listen { protocol, address: address.parse().map_err(|_| wants())? })
+}
+
+fn parse_name_server(text: &str) -> Result<NameServer, String> {
+    match parse_listen(text) {
+        Ok(Listen { protocol, address }) if protocol != ListenProtocol::Tls => Ok(NameServer { protocol, address }),
+        _ => Err(format!(
+            "`{text}` is no name server; write udp:ADDR:PORT or tcp:ADDR:PORT, for example \"udp:192.0.2.53:53\""
+        )),
+    }
 }
 
 fn parse_ports(text: &str) -> Result<PortRange, String> {

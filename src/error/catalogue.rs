@@ -77,6 +77,14 @@ catalogue! {
     // --- refused before the target was called
     /// No trunk has this source.
     UnknownSource = "unknown_source" Configuration 403 21 "source address belongs to no trunk" "add the PBX's address to `peers` of a [[trunk]], or drop the packet in a firewall";
+    /// The credentials do not fit.
+    WrongCredentials = "wrong_credentials" Pbx 401 21 "user or password is wrong" "compare `auth` of the [[trunk]] with the account that the PBX calls with";
+    /// Too many failures from this address.
+    WrongTooOften = "wrong_too_often" Pbx 403 21 "user or password was wrong too often from this address" "correct the account at the PBX; a try every six seconds is allowed meanwhile";
+    /// Nobody may register, or not this trunk.
+    NoRegistrar = "no_registrar" Configuration 403 21 "registrations are not taken" "set `register = true` on the [[trunk]] with its `auth`, or point the PBX's trunk here without registration";
+    /// A call from a target.
+    CallFromTarget = "call_from_target" Configuration 404 3 "calls from a target are not routed in this version" "none yet: take the number off this registration at the target, or call the other way";
     /// No route fits.
     NoRoute = "no_route" Configuration 404 3 "no route for this call" "add a [[route]] whose `trunk`, `called` and `caller` fit; the decision record names the condition that failed";
     /// A mandatory header is missing or broken.
@@ -87,6 +95,12 @@ catalogue! {
     NoUsableMedia = "no_usable_media" Pbx 488 88 "offer has no usable audio" "offer RTP/AVP audio with a codec that the target takes";
     /// The SDP cannot be read.
     BadSdp = "bad_sdp" Pbx 400 95 "session description cannot be read" "the detail names the line";
+    /// The PBX requires an extension that is off.
+    ExtensionOff = "extension_off" Configuration 420 127 "the call requires an extension that is off here" "set `reliable` or `session_timer` of the trunk, or switch it off at the PBX";
+    /// The PBX cannot do what the trunk requires.
+    ExtensionMissing = "extension_missing" Configuration 421 127 "the caller lacks an extension that is required here" "switch it on at the PBX, or set `reliable = \"supported\"` of the trunk";
+    /// The PBX asks for too short a session.
+    SessionTooShort = "session_too_short" Pbx 422 127 "session interval is too small" "raise the session interval of the PBX, or lower `min_se` of the trunk";
     /// A description names our own media address and port.
     MediaLoop = "media_loop" Pbx 488 88 "media would loop within this gateway" "the peer describes a media port of this very call as its own: look for a device that sends our description back";
     /// A body that has to be understood and is not.
@@ -123,7 +137,7 @@ catalogue! {
     /// It refused us.
     TargetForbidden = "target_forbidden" Cloud 403 21 "target refused this gateway" "check allow-lists and credentials at the target";
     /// It asked for credentials.
-    TargetWantsAuth = "target_wants_auth" Configuration 503 21 "target asks for credentials" "allow this gateway's address at the target";
+    TargetWantsAuth = "target_wants_auth" Configuration 503 21 "target asks for credentials, or refused ours" "compare `auth` of the target (user, password, realm) with the account, or allow this gateway's address there";
     /// It does not know the address.
     TargetNotFound = "target_not_found" Configuration 404 1 "target does not know this address" "compare `uri` of the target with the sip_uri that Daily gave";
     /// It is not available now.
@@ -143,6 +157,12 @@ catalogue! {
     // --- during the call
     /// The PBX never acknowledged the answer.
     NoAck = "no_ack" Network 408 102 "answer was never acknowledged: the ACK did not arrive" "the ACK never reached this gateway: check `advertise` of [sip], NAT and the PBX's route to it";
+    /// The PBX never acknowledged a reliable provisional response.
+    NoPrack = "no_prack" Network 504 102 "provisional response was never acknowledged: the PRACK did not arrive" "the PRACK never reached this gateway: check `advertise` of [sip], NAT and the PBX's route to it, or set `reliable = \"off\"` of the trunk";
+    /// The PBX did not refresh the session.
+    SessionExpiredPbx = "session_expired_pbx" Network 408 102 "session expired: the PBX is gone or did not refresh it" "look for a restart or failover of the PBX at this time, or a firewall that drops long calls";
+    /// The far side did not refresh the session.
+    SessionExpiredCloud = "session_expired_cloud" Network 408 102 "session expired: the far side is gone or did not refresh it" "look for a restart or failover at the target at this time, or a firewall that drops long calls";
     /// No audio came from the PBX at first.
     NoAudioFromPbx = "no_audio_from_pbx" Network 408 27 "no audio ever came from the PBX" "check `advertise` of [media] and the firewall between the PBX and the media ports";
     /// No audio came from the cloud at first.
@@ -181,7 +201,7 @@ catalogue! {
     /// The caller could not be connected.
     UpdateFailed = "update_failed" Api 502 41 "caller could not be connected to the room" "see the status that pinlessCallUpdate gave";
     /// The fallback failed too.
-    FallbackFailed = "fallback_failed" Configuration 503 41 "fallback could not be reached either" "check `fallback` of the route and `address` of its trunk";
+    FallbackFailed = "fallback_failed" Configuration 503 41 "fallback could not be reached either" "check `fallback` of the route, and `address` or the registration of its trunk";
 }
 
 /// An end: a cause and the particulars of this case.
@@ -201,6 +221,8 @@ pub struct Termination {
     pub contact: Option<String>,
     /// The warn-code of a refused session (RFC 3261 §20.43).
     pub warning: Option<u16>,
+    /// The Q.850 cause to send instead of the row's: what the trunk's `causes` say.
+    pub told: Option<u8>,
 }
 
 // === impl Termination ===
@@ -209,7 +231,7 @@ impl Termination {
     /// An end without particulars.
     #[must_use]
     pub const fn new(cause: Cause) -> Self {
-        Self { cause, detail: None, status: None, phrase: None, heard: None, contact: None, warning: None }
+        Self { cause, detail: None, status: None, phrase: None, heard: None, contact: None, warning: None, told: None }
     }
 
     /// With particulars.
@@ -256,6 +278,9 @@ impl Termination {
     /// Q.850 cause: the row's, unless the row gathers statuses that a PBX's routing tells apart (RFC 3398 §8.2.6.1).
     #[must_use]
     pub fn q850(&self) -> u8 {
+        if let Some(told) = self.told {
+            return told;
+        }
         let row = self.cause.entry().q850;
         if !matches!(self.cause, Cause::TargetRefused | Cause::TargetFailed | Cause::TargetNotFound) {
             return row;

@@ -6,6 +6,8 @@ mod keepalive;
 mod moved;
 mod operations;
 mod peers;
+mod registrations;
+mod secure;
 pub mod shard_thread;
 mod start;
 
@@ -22,7 +24,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use changes::Changes;
-pub use start::StartError;
+pub use start::{StartError, stage};
 
 /// How long ended calls may take to say goodbye (a BYE and its retransmissions) before the process goes.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -46,6 +48,9 @@ pub struct Gateway {
     tasks: Vec<JoinHandle<()>>,
     tcp: Option<crate::transport::tcp::HubHandle>,
     companion: Option<(crate::room::CompanionHandle, JoinHandle<()>)>,
+    config: Arc<crate::config::Config>,
+    certificates: secure::Certificates,
+    registrations: registrations::Registrations,
 }
 
 /// What the listeners and the gateway's owner share.
@@ -55,6 +60,8 @@ struct Shared {
     pub metrics: Metrics,
     pub policy: Arc<crate::call::Policy>,
     pub draining: watch::Sender<bool>,
+    /// What `explain` rehearses on.
+    pub stage: Arc<crate::explain::Stage>,
 }
 
 // === impl Gateway ===
@@ -103,6 +110,18 @@ impl Gateway {
         Changes::new(shards, self.companion.as_ref().map(|(companion, _)| companion.watch()))
     }
 
+    /// Reads the files of certificates and keys again. New handshakes work with what they hold now; connections that
+    /// stand go on.
+    ///
+    /// # Errors
+    /// What cannot be used; then everything stays as it was.
+    pub fn reload_certificates(&mut self) -> Result<(), crate::tls::LoadError> {
+        let new = secure::Certificates::load(&self.config)?;
+        self.certificates.replace(&new);
+        self.certificates.publish(&self.shared.metrics);
+        Ok(())
+    }
+
     /// Completes when somebody asks for a drain by the API.
     pub async fn drain_requested(&self) {
         let mut draining = self.shared.draining.subscribe();
@@ -127,6 +146,8 @@ impl Gateway {
 
     /// Ends everything at once; live calls get their BYE if it can be sent without waiting.
     pub async fn stop(&mut self) {
+        self.shared.draining.send_replace(true);
+        self.registrations.end().await;
         if let Some((companion, task)) = self.companion.take() {
             companion.shutdown();
             let _ = task.await;

@@ -4,7 +4,8 @@
 use super::Shared;
 use super::shard_thread::Control;
 use crate::error::{Cause, Termination};
-use crate::http::admin::{Answer, HangUp, Operations, Readiness, Reason};
+use crate::explain::{Question, explain};
+use crate::http::admin::{Answer, Ask, HangUp, Operations, Readiness, Reason};
 use crate::observe::Metrics;
 use crate::record::{CallId, CallRecord};
 use crate::room::Meter;
@@ -83,6 +84,17 @@ impl Operations for Shared {
                 }
             }
             if self.recent.get(&id).is_some() { HangUp::Over } else { HangUp::Unknown }
+        })
+    }
+
+    fn explain(&self, ask: Ask) -> Answer<'_, Result<serde_json::Value, String>> {
+        let stage = self.stage.clone();
+        Box::pin(async move {
+            let question = Question { input: ask.input, trunk: ask.trunk, source: ask.source, call_id: ask.call_id };
+            // Reading a capture takes its time; the listeners' threads are for others.
+            let told = tokio::task::spawn_blocking(move || explain(&stage, &question, crate::clock::now())).await;
+            let report = told.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+            serde_json::to_value(report).map_err(|error| error.to_string())
         })
     }
 

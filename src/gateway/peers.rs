@@ -7,10 +7,15 @@ use crate::clock;
 use crate::config::keepalive::Keepalive;
 use crate::error::Cause;
 use crate::http::admin::Reason;
-use crate::http::peers::{BanStatus, HealthStatus, Peers, TargetStatus, Trouble, TrunkStatus};
+use crate::http::peers::{
+    BanStatus, ContactStatus, HealthStatus, Peers, RegistrationStatus, TargetStatus, Trouble, TrunkStatus,
+};
 use crate::record::moment::rfc3339;
+use crate::route::Standing;
+use crate::trunk::binding::Binding;
 use crate::trunk::health::Health;
 use ipnet::IpNet;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 impl Shared {
@@ -46,6 +51,7 @@ impl Peers for Shared {
                 address: trunk.config.address.clone(),
                 calls: trunk.admission.open(),
                 max_calls: trunk.config.max_calls,
+                contacts: clocks.contacts(&self.policy.registrar.contacts_of(clocks.now, &trunk.config.name)),
                 health: clocks.health(&trunk.health, trunk.config.keepalive),
             })
             .collect()
@@ -61,6 +67,7 @@ impl Peers for Shared {
                 uri: target.request_uri.clone(),
                 calls: target.admission.open(),
                 max_calls: configured.iter().find(|own| own.name == target.name).and_then(|own| own.max_calls),
+                registration: self.policy.standings.of(&target.name).map(|standing| clocks.registration(standing)),
                 health: clocks.health(&target.health, target.keepalive),
             })
             .collect()
@@ -104,6 +111,19 @@ impl Clocks {
         let past = self.now.saturating_duration_since(at);
         let ahead = at.saturating_duration_since(self.now);
         rfc3339(self.wall.checked_sub(past).unwrap_or(self.wall) + ahead)
+    }
+
+    fn contacts(&self, bindings: &[Arc<Binding>]) -> Vec<ContactStatus> {
+        let shown = |binding: &Arc<Binding>| ContactStatus {
+            uri: binding.uri.clone(),
+            source: binding.source.peer.to_string(),
+            until: self.tell(binding.until),
+        };
+        bindings.iter().map(shown).collect()
+    }
+
+    fn registration(&self, standing: Standing) -> RegistrationStatus {
+        RegistrationStatus { until: standing.until.map(|until| self.tell(until)), failure: standing.failure }
     }
 
     fn health(&self, health: &Health, keepalive: Option<Keepalive>) -> HealthStatus {

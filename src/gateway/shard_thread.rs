@@ -10,14 +10,15 @@ use crate::observe::Metrics;
 use crate::observe::metrics as observed;
 use crate::record::{CallId, CallRecord};
 use crate::room::{CompanionHandle, Instruction};
+use crate::sip::endpoint::aim::Errand;
 use crate::sip::endpoint::{SentId, Standalone};
 use crate::sip::header::Replaces;
 use crate::sip::transaction::ClientId;
-use crate::sip::{HeaderName, Hop, HopAddress, Message, Method, Protocol, Source, Transmit};
+use crate::sip::{HeaderName, Hop, Message, Method, Protocol, Source, Transmit};
 use crate::store::{Filter, Recent};
-use crate::transport::resolve::Resolver;
+use crate::transport::resolve::{Located, Resolver};
 use crate::transport::tcp::{HubHandle, Waiting};
-use crate::transport::udp::LARGEST_DATAGRAM;
+use crate::transport::udp::{self, LARGEST_DATAGRAM, Undeliverable};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -25,6 +26,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -40,9 +42,13 @@ pub enum Control {
     Instruct(CallId, Instruction),
     /// A media worker noticed something.
     Media(MediaEvent),
-    /// Sending failed.
-    SendFailed(ClientId),
-    /// A name was resolved for this message.
+    /// Sending failed, for this reason.
+    SendFailed(ClientId, Arc<str>),
+    /// A datagram came back as undeliverable. Whose it was, the shards know.
+    Undeliverable(Undeliverable),
+    /// A name that a transaction waits for was looked up.
+    Located(ClientId, Result<Located, String>),
+    /// A name was resolved for this message, which belongs to no transaction.
     Resolved(Transmit),
     /// The live records from this place on that the filter wants, a page of them, please.
     Page(usize, Filter, oneshot::Sender<Page>),
@@ -127,7 +133,7 @@ struct ShardThread {
     shard: Shard,
     around: Surroundings,
     /// To read from, as the runtime says that there is something.
-    sockets: Vec<(SocketAddr, UdpSocket)>,
+    sockets: Vec<(SocketAddr, Arc<UdpSocket>)>,
     /// The same sockets, to send with. Not by way of the runtime: until it has looked at a socket for the first time it
     /// says that a send would block, and the first answers would be lost.
     senders: Vec<(SocketAddr, std::net::UdpSocket)>,
@@ -159,8 +165,11 @@ pub fn run(shard: Shard, mut around: Surroundings, inbox: ShardInbox) -> std::io
         let (mut sockets, mut senders) = (Vec::new(), Vec::new());
         for socket in std::mem::take(&mut around.sockets) {
             let local = socket.local_addr()?;
-            sockets.push((local, UdpSocket::from_std(socket.try_clone()?)?));
+            sockets.push((local, Arc::new(UdpSocket::from_std(socket.try_clone()?)?)));
             senders.push((local, socket));
+        }
+        for (_, socket) in &sockets {
+            tokio::spawn(watch_for_losses(Arc::clone(socket), around.router.clone()));
         }
         let gauges = around.metrics.shard();
         let (buffer, asked) = (vec![0; LARGEST_DATAGRAM], HashMap::new());
@@ -281,10 +290,31 @@ impl Router {
         self.shards.get(usize::from(number))
     }
 
-    /// Tells every shard that sending failed; only the owner of the transaction knows it.
-    pub fn send_failed(&self, transaction: ClientId) {
+    /// Tells the owner of a transaction that sending failed.
+    pub fn send_failed(&self, transaction: ClientId, why: Arc<str>) {
         if let Some(shard) = self.shards.get(transaction.shard()) {
-            shard.control(Control::SendFailed(transaction));
+            shard.control(Control::SendFailed(transaction, why));
+        }
+    }
+
+    /// Tells every shard about a datagram that came back: the sockets of one address are one to the network, so that any
+    /// of them may be told.
+    fn undeliverable(&self, lost: &Undeliverable) {
+        for shard in &self.shards {
+            shard.control(Control::Undeliverable(lost.clone()));
+        }
+    }
+}
+
+/// Hands on what the network says about datagrams of this socket that reached nobody. A task of its own: the loop would
+/// have to look after each message for what hardly ever happens.
+async fn watch_for_losses(socket: Arc<UdpSocket>, router: Router) {
+    while socket.ready(Interest::ERROR).await.is_ok() {
+        let next = || socket.try_io(Interest::ERROR, || udp::undeliverable(socket.as_ref()));
+        while let Ok(found) = next() {
+            if let Some(lost) = found {
+                router.undeliverable(&lost);
+            }
         }
     }
 }
@@ -409,7 +439,12 @@ impl ShardThread {
         match control {
             Control::Instruct(call_id, instruction) => self.shard.instruct(now, &call_id, instruction),
             Control::Media(event) => self.shard.media(now, event),
-            Control::SendFailed(transaction) => self.shard.transport_failed(now, transaction),
+            Control::SendFailed(transaction, why) => self.shard.undelivered(now, transaction, &why),
+            Control::Undeliverable(lost) => self.shard.undeliverable(now, lost.to, &lost.quoted),
+            Control::Located(transaction, found) => {
+                let found = found.as_ref().map(|located| (located.hops.clone(), located.by));
+                self.shard.located(now, transaction, found.map_err(String::as_str));
+            }
             Control::Resolved(transmit) => self.send(transmit),
             Control::Page(from, filter, reply) => {
                 let _ = reply.send(self.shard.page(from, |record| filter.wants(record)));
@@ -438,6 +473,12 @@ impl ShardThread {
         while let Some(transmit) = self.shard.poll_transmit() {
             self.send(transmit);
         }
+        while let Some(errand) = self.shard.poll_errand() {
+            match errand {
+                Errand::Locate { transaction, hop } => self.locate(transaction, hop),
+                Errand::Avoid { hop, span } => self.around.resolver.avoid(&hop, span),
+            }
+        }
         while let Some(output) = self.shard.poll_output() {
             match output {
                 Output::Report(report) => {
@@ -459,50 +500,62 @@ impl ShardThread {
     }
 
     fn send(&mut self, transmit: Transmit) {
-        if let (HopAddress::Socket(to), false) = (&transmit.hop.address, transmit.payload.starts_with(b"SIP/2.0")) {
+        if let (Some(to), false) = (transmit.hop.address.socket(), transmit.payload.starts_with(b"SIP/2.0")) {
             self.around.policy.guard.acquaint(to.ip());
         }
-        match (&transmit.hop.address, transmit.hop.protocol) {
-            (HopAddress::Socket(to), Protocol::Udp) => {
-                let socket = pick(&self.senders, transmit.from, *to);
-                let sent = socket.map(|socket| socket.send_to(&transmit.payload, *to));
+        match (transmit.hop.address.socket(), transmit.hop.protocol) {
+            (Some(to), Protocol::Udp) => {
+                let mut lost = Vec::new();
+                let socket = pick(&self.senders, transmit.from, to);
+                let sent = socket.map(|socket| udp::send(socket, &transmit.payload, to, &mut lost));
+                for lost in &lost {
+                    self.around.router.undeliverable(lost);
+                }
                 match sent {
                     // A full buffer is a lost datagram: the transaction sends again.
-                    Some(Ok(_)) => {}
+                    Some(Ok(())) => {}
                     Some(Err(error)) if error.kind() == ErrorKind::WouldBlock => {}
-                    Some(Err(_)) | None => self.blame(&transmit),
+                    Some(Err(error)) => self.blame(&transmit, &error.to_string()),
+                    None => self.blame(&transmit, "[sip] has no udp listener of that family"),
                 }
             }
-            (HopAddress::Socket(_), Protocol::Tcp | Protocol::Tls) => self.around.tcp.send(transmit),
-            (HopAddress::Name { .. }, _) => self.resolve(transmit),
+            (Some(_), Protocol::Tcp | Protocol::Tls) => self.around.tcp.send(transmit),
+            (None, _) => self.resolve(transmit),
         }
     }
 
-    fn blame(&mut self, transmit: &Transmit) {
+    fn blame(&mut self, transmit: &Transmit, why: &str) {
         if let Some(transaction) = transmit.transaction {
-            self.shard.transport_failed(clock::now(), transaction);
+            self.shard.undelivered(clock::now(), transaction, why);
         }
     }
 
-    /// Resolves the hop's name off this thread and comes back with an address.
+    /// Looks a name up off this thread and comes back with all of its addresses.
+    fn locate(&mut self, transaction: ClientId, hop: Hop) {
+        let Some(myself) = self.around.router.shard(self.around.number).cloned() else { return };
+        let resolver = self.around.resolver.clone();
+        self.around.runtime.spawn(async move {
+            let found = resolver.locate(&hop).await.map_err(|error| error.to_string());
+            if let Err(error) = &found {
+                tracing::warn!(%hop, %error, "a name of the route cannot be resolved");
+            }
+            myself.control(Control::Located(transaction, found));
+        });
+    }
+
+    /// The same for a message of no transaction: it goes to the first address, by the protocol that it was written for.
     fn resolve(&mut self, transmit: Transmit) {
         let Some(myself) = self.around.router.shard(self.around.number).cloned() else { return };
         let resolver = self.around.resolver.clone();
         self.around.runtime.spawn(async move {
-            let HopAddress::Name { host, port } = &transmit.hop.address else { return };
-            match resolver.resolve(host, *port, transmit.hop.protocol).await {
-                Ok(addresses) => {
-                    if let Some(address) = addresses.first() {
-                        let hop = Hop { address: HopAddress::Socket(*address), ..transmit.hop.clone() };
+            match resolver.locate(&transmit.hop).await {
+                Ok(Located { hops, .. }) => {
+                    let same = hops.iter().find(|hop| hop.protocol == transmit.hop.protocol);
+                    if let Some(hop) = same.or(hops.first()).cloned() {
                         myself.control(Control::Resolved(Transmit { hop, ..transmit }));
                     }
                 }
-                Err(error) => {
-                    tracing::warn!(%host, %error, "a name of the route cannot be resolved");
-                    if let Some(transaction) = transmit.transaction {
-                        myself.control(Control::SendFailed(transaction));
-                    }
-                }
+                Err(error) => tracing::warn!(hop = %transmit.hop, %error, "a name of the route cannot be resolved"),
             }
         });
     }

@@ -1,13 +1,16 @@
 //! Starting: sockets first (they are what fails), then the parts from the inside out. Nothing runs until everything
 //! is bound, so that a start that fails leaves nothing behind.
 
+use super::registrations::{self, Registrations};
+use super::secure::Certificates;
 use super::shard_thread::{self, Control, Router, ShardInbox, Surroundings};
 use super::{Addresses, Gateway, Shared, keepalive};
 use crate::call::desk::shard_of_owner;
 use crate::call::{Policy, Shard, ShardSettings};
 use crate::clock::{self, Entropy};
 use crate::config::Config;
-use crate::config::value::ListenProtocol;
+use crate::config::value::{Listen, ListenProtocol};
+use crate::explain::Stage;
 use crate::guard::Caller;
 use crate::http::webhook::{self, Webhooks};
 use crate::http::{access::Access, admin, serve};
@@ -15,12 +18,16 @@ use crate::media::MediaEvent;
 use crate::media::plane::SocketPlane;
 use crate::media::worker::{Worker, WorkerHandle};
 use crate::observe::Metrics;
+use crate::observe::metrics::Direction;
 use crate::room::daily::verify::{SecretError, Verifier};
 use crate::room::{self, CompanionHandle};
+use crate::route::registration;
 use crate::sip::endpoint::Settings;
+use crate::sip::endpoint::aim::Reach;
 use crate::sip::{LocalAddress, Message, Protocol};
 use crate::store::Recent;
-use crate::transport::resolve::{Families, Resolver};
+use crate::tls::Server;
+use crate::transport::resolve::{Abilities, NameServer, Resolver, dns};
 use crate::transport::tcp::{self, Hub, HubHandle, TcpInput};
 use crate::transport::{local, udp};
 use std::collections::HashMap;
@@ -61,6 +68,12 @@ pub enum StartError {
         /// The system's word.
         error: std::io::Error,
     },
+    /// A certificate, a key or an authority that cannot be used.
+    #[error("TLS: {0}")]
+    Certificate(#[from] crate::tls::LoadError),
+    /// The name servers cannot be used.
+    #[error("cannot ask name servers: {0}; look at /etc/resolv.conf, or name some with `resolver` of [sip]")]
+    NameServers(String),
     /// The routes do not compile.
     #[error(transparent)]
     Route(#[from] crate::route::TargetError),
@@ -76,7 +89,7 @@ pub enum StartError {
 struct Bound {
     /// Per shard.
     udp: Vec<Vec<std::net::UdpSocket>>,
-    tcp: Vec<TcpListener>,
+    streams: Vec<tcp::Listener>,
     http: TcpListener,
     admin: TcpListener,
     addresses: Addresses,
@@ -106,9 +119,9 @@ impl Gateway {
             tracing::warn!(%error, "cannot raise the limit of open files: it bounds the number of calls");
         }
         let count = shard_count(&config);
+        let certificates = Certificates::load(&config)?;
         let bound = bind(&config, count).await?;
-        let families = Families::of(bound.addresses.sip.iter().map(|(_, address)| address.ip()));
-        let resolver = Arc::new(Resolver::system(families));
+        let resolver = Arc::new(resolver(&config, &bound.addresses)?);
         let policy = Arc::new(Policy::new(config.clone(), &resolve_peers(&config, &resolver).await)?);
         let media_address = media_address(&config, &bound.addresses, &resolver).await?;
         let (handles, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| shard_thread::channels()).unzip();
@@ -116,7 +129,8 @@ impl Gateway {
         let router = Router::new(handles.clone(), metrics.clone());
         let recent = Arc::new(Recent::new(Recent::STANDARD));
         let companion = start_companion(&config, &bound.addresses, &router, &metrics)?;
-        let tcp = start_tcp(bound.tcp, &router, &policy, &metrics);
+        certificates.publish(&metrics);
+        let tcp = start_streams(bound.streams, certificates.security(), &router, (&policy, &metrics));
         let parts = Parts {
             locals: locals(&config, &bound.addresses),
             policy,
@@ -130,10 +144,17 @@ impl Gateway {
             count,
         };
         let draining = watch::Sender::new(false);
+        let (shard, sip) = shard_settings(&config, &parts.locals, media_address, 0);
+        let stage = Arc::new(Stage { resolved: parts.policy.trunks.resolved(), config: config.clone(), shard, sip });
         let policy = parts.policy.clone();
-        let shared = Arc::new(Shared { shards: handles, recent, metrics: metrics.clone(), policy, draining });
+        let metrics = metrics.clone();
+        let shared = Arc::new(Shared { shards: handles, recent, metrics, policy, draining, stage });
         let (threads, tasks) = (Vec::new(), Vec::new());
-        let mut gateway = Self { addresses: bound.addresses, shared, threads, tasks, tcp: Some(tcp), companion };
+        let (addresses, registrations) = (bound.addresses, Registrations::default());
+        let config = Arc::new(config);
+        let tcp = Some(tcp);
+        let mut gateway =
+            Self { addresses, shared, threads, tasks, tcp, companion, config, certificates, registrations };
         // From here on there is something that a failure has to end.
         match gateway.run(&parts, bound.udp, inboxes, [bound.http, bound.admin]) {
             Ok(()) => Ok(gateway),
@@ -157,9 +178,33 @@ impl Gateway {
         let webhooks = webhook_router(config, parts.companion.as_ref(), metrics)?;
         let operations = admin::router(self.shared.clone(), metrics.clone(), Access::new(&config.admin));
         self.tasks = keepalive::spawn(&parts.policy, &from_host(&parts.locals), &self.shared.shards, metrics);
-        self.tasks.push(serve(admin, operations));
-        self.tasks.push(serve(http, webhooks));
+        self.tasks.push(serve(admin, None, operations));
+        self.tasks.push(serve(http, self.certificates.http(), webhooks));
+        self.begin_registrations(parts);
         Ok(())
+    }
+
+    fn begin_registrations(&mut self, parts: &Parts) {
+        let Policy { config, routes, registrar, standings, .. } = &*parts.policy;
+        let own: Vec<String> = parts.locals.iter().map(|local| local.advertised.clone()).collect();
+        for (position, target) in config.targets.iter().enumerate() {
+            let number = position % self.shared.shards.len().max(1);
+            let plan = target.register.as_ref().zip(routes.target(&target.name)).and_then(|(register, target)| {
+                registration::Plan::new(target, register, own.clone(), format!("tl{number:02x}-"))
+            });
+            let (Some(plan), Some(shard)) = (plan, self.shared.shards.get(number)) else { continue };
+            let around = registrations::Around {
+                shard: shard.clone(),
+                resolver: parts.resolver.clone(),
+                standings: standings.clone(),
+                metrics: parts.metrics.clone(),
+                leave: self.shared.draining.subscribe(),
+            };
+            self.registrations.begin(plan, around);
+        }
+        if config.trunks.iter().any(|trunk| trunk.register) {
+            self.registrations.sweep(registrar.clone(), parts.metrics.clone());
+        }
     }
 }
 
@@ -179,7 +224,7 @@ fn shard_count(config: &Config) -> usize {
 async fn bind(config: &Config, count: usize) -> Result<Bound, StartError> {
     let mut sip = Vec::new();
     let mut per_shard: Vec<Vec<std::net::UdpSocket>> = (0..count).map(|_| Vec::new()).collect();
-    let mut tcp = Vec::new();
+    let mut streams = Vec::new();
     for listen in &config.sip.listen {
         let mut address = listen.address;
         match listen.protocol {
@@ -194,11 +239,12 @@ async fn bind(config: &Config, count: usize) -> Result<Bound, StartError> {
                 }
                 sip.push((Protocol::Udp, address));
             }
-            ListenProtocol::Tcp => {
-                let listener =
-                    tcp::bind(address).map_err(|error| StartError::Listen { what: "tcp", address, error })?;
-                sip.push((Protocol::Tcp, local_of("tcp", address, &listener)?));
-                tcp.push(listener);
+            ListenProtocol::Tcp | ListenProtocol::Tls => {
+                let protocol = if listen.protocol == ListenProtocol::Tls { Protocol::Tls } else { Protocol::Tcp };
+                let what = protocol.as_str();
+                let socket = tcp::bind(address).map_err(|error| StartError::Listen { what, address, error })?;
+                sip.push((protocol, local_of(what, address, &socket)?));
+                streams.push(tcp::Listener { protocol, socket });
             }
         }
     }
@@ -209,7 +255,7 @@ async fn bind(config: &Config, count: usize) -> Result<Bound, StartError> {
         http: local_of("[http]", config.http.listen, &http)?,
         admin: local_of("[admin]", config.admin.listen, &admin)?,
     };
-    Ok(Bound { udp: per_shard, tcp, http, admin, addresses })
+    Ok(Bound { udp: per_shard, streams, http, admin, addresses })
 }
 
 async fn listen_tcp(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -220,13 +266,28 @@ fn local_of(what: &'static str, address: SocketAddr, listener: &TcpListener) -> 
     listener.local_addr().map_err(|error| StartError::Listen { what, address, error })
 }
 
+fn resolver(config: &Config, bound: &Addresses) -> Result<Resolver, StartError> {
+    let servers: Vec<NameServer> = config
+        .sip
+        .resolver
+        .iter()
+        .map(|server| match server.protocol {
+            ListenProtocol::Udp => NameServer::Udp(server.address),
+            ListenProtocol::Tcp | ListenProtocol::Tls => NameServer::Tcp(server.address),
+        })
+        .collect();
+    let source = dns::source(&servers).map_err(StartError::NameServers)?;
+    let abilities = Abilities::of(&bound.sip, config.sip.avoid_failed.get());
+    Ok(Resolver::new(abilities, source, clock::now, Entropy::from_system()))
+}
+
 /// Addresses of the trunk peers that are given by name; a name that does not resolve matches nothing and is reported.
 async fn resolve_peers(config: &Config, resolver: &Resolver) -> HashMap<String, Vec<IpAddr>> {
     let mut resolved = HashMap::new();
     for name in crate::trunk::Table::names(config) {
-        match resolver.resolve(&name, None, Protocol::Udp).await {
+        match resolver.addresses(&name).await {
             Ok(addresses) => {
-                resolved.insert(name, addresses.iter().map(SocketAddr::ip).collect());
+                resolved.insert(name, addresses);
             }
             Err(error) => tracing::warn!(%name, %error, "a trunk peer does not resolve: its calls will be refused"),
         }
@@ -244,8 +305,8 @@ async fn media_address(config: &Config, bound: &Addresses, resolver: &Resolver) 
     if let Ok(address) = host.parse() {
         return Ok(address);
     }
-    let resolved = resolver.resolve(host, None, Protocol::Udp).await;
-    let first = resolved.ok().and_then(|addresses| addresses.first().map(SocketAddr::ip));
+    let resolved = resolver.addresses(host).await;
+    let first = resolved.ok().and_then(|addresses| addresses.first().copied());
     first.ok_or_else(|| StartError::MediaAddress(host.to_owned()))
 }
 
@@ -301,9 +362,14 @@ fn start_companion(
     spawned.map(Some).map_err(|error| StartError::Client(error.to_string()))
 }
 
-fn start_tcp(listeners: Vec<TcpListener>, router: &Router, policy: &Arc<Policy>, metrics: &Metrics) -> HubHandle {
+fn start_streams(
+    listeners: Vec<tcp::Listener>,
+    security: tcp::Security,
+    router: &Router,
+    (policy, metrics): (&Arc<Policy>, &Metrics),
+) -> HubHandle {
     let (router, guarding, counting) = (router.clone(), policy.clone(), metrics.clone());
-    let settings = tcp::Settings { gate: Some(gate(policy, metrics)), ..tcp::Settings::default() };
+    let settings = tcp::Settings { security, gate: Some(gate(policy, metrics)), ..tcp::Settings::default() };
     Hub::spawn_with(
         settings,
         listeners,
@@ -316,8 +382,16 @@ fn start_tcp(listeners: Vec<TcpListener>, router: &Router, policy: &Arc<Policy>,
                 // A frame that has no start line belongs to no call: there is nobody to answer.
                 router.deliver_surely(source, Message::parse(bytes).ok()?)
             }
-            TcpInput::SendFailed(transaction) => {
-                router.send_failed(transaction);
+            TcpInput::SendFailed { transaction, why } => {
+                router.send_failed(transaction, why);
+                None
+            }
+            TcpInput::Handshake { by, result } => {
+                let direction = match by {
+                    tcp::Initiator::Peer => Direction::In,
+                    tcp::Initiator::Gateway => Direction::Out,
+                };
+                counting.tls_handshake(direction, result);
                 None
             }
             TcpInput::TurnedAway => {
@@ -381,14 +455,18 @@ fn from_host(locals: &[LocalAddress]) -> String {
     locals.first().map_or("localhost", |local| local::host_of(&local.advertised)).to_owned()
 }
 
-/// A shard is built on its own thread, because nothing in it is meant to leave it.
-fn shard_builder(parts: &Parts, number: u8, workers: Vec<WorkerHandle>) -> impl FnOnce() -> Shard + Send + 'static {
-    let config = &parts.policy.config;
-    let first = from_host(&parts.locals);
+/// What a shard and its endpoint know of themselves.
+fn shard_settings(
+    config: &Config,
+    locals: &[LocalAddress],
+    media_address: IpAddr,
+    number: u8,
+) -> (ShardSettings, Settings) {
+    let first = from_host(locals);
     let settings = ShardSettings {
         shard: number,
         from_host: first,
-        media_address: parts.media_address,
+        media_address,
         epoch: (clock::now(), clock::wall()),
         draining: false,
     };
@@ -397,9 +475,45 @@ fn shard_builder(parts: &Parts, number: u8, workers: Vec<WorkerHandle>) -> impl 
         t2: config.sip.t2.get(),
         t4: Duration::from_secs(5),
         user_agent: config.sip.user_agent.clone(),
-        locals: parts.locals.clone(),
+        locals: locals.to_vec(),
         call_id_prefix: format!("tl{number:02x}-"),
         shard: number,
+    };
+    (settings, sip)
+}
+
+/// The gateway of this configuration for `explain`, when it does not run: nothing is bound, only names are resolved.
+///
+/// # Errors
+/// An address for media that does not resolve.
+pub async fn stage(config: Config) -> Result<Stage, StartError> {
+    let unbound = |listen: &Listen| {
+        let protocol = match listen.protocol {
+            ListenProtocol::Udp => Protocol::Udp,
+            ListenProtocol::Tcp => Protocol::Tcp,
+            ListenProtocol::Tls => Protocol::Tls,
+        };
+        (protocol, listen.address)
+    };
+    let addresses = Addresses {
+        sip: config.sip.listen.iter().map(unbound).collect(),
+        http: config.http.listen,
+        admin: config.admin.listen,
+    };
+    let resolver = resolver(&config, &addresses)?;
+    let resolved = resolve_peers(&config, &resolver).await;
+    let media_address = media_address(&config, &addresses, &resolver).await?;
+    let (shard, sip) = shard_settings(&config, &locals(&config, &addresses), media_address, 0);
+    Ok(Stage { config, resolved, shard, sip })
+}
+
+/// A shard is built on its own thread, because nothing in it is meant to leave it.
+fn shard_builder(parts: &Parts, number: u8, workers: Vec<WorkerHandle>) -> impl FnOnce() -> Shard + Send + 'static {
+    let config = &parts.policy.config;
+    let (settings, sip) = shard_settings(config, &parts.locals, parts.media_address, number);
+    let reach = Reach {
+        datagram: Some(usize::from(config.sip.max_datagram)).filter(|limit| *limit > 0),
+        next_after: config.sip.failover_after.get(),
     };
     let ports = share_of(config.media.ports.first, config.media.ports.last, number, parts.count);
     let bind = config.media.bind.unwrap_or(match parts.media_address {
@@ -410,7 +524,9 @@ fn shard_builder(parts: &Parts, number: u8, workers: Vec<WorkerHandle>) -> impl 
     let (policy, metrics) = (parts.policy.clone(), parts.metrics.clone());
     move || {
         let plane = Box::new(SocketPlane::new(bind, ports, rest, workers, clock::now));
-        Shard::new(settings, sip, policy, plane, metrics, Entropy::from_system())
+        let mut shard = Shard::new(settings, sip, policy, plane, metrics, Entropy::from_system());
+        shard.set_reach(reach);
+        shard
     }
 }
 
@@ -448,8 +564,8 @@ fn webhook_router(
     }))
 }
 
-fn serve(listener: TcpListener, router: axum::Router) -> JoinHandle<()> {
-    tokio::spawn(serve::serve(listener, router, serve::HEAD_PATIENCE))
+fn serve(listener: TcpListener, tls: Option<Server>, router: axum::Router) -> JoinHandle<()> {
+    tokio::spawn(serve::serve_by(listener, tls, router, serve::HEAD_PATIENCE))
 }
 
 #[cfg(test)]

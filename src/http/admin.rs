@@ -9,15 +9,17 @@ use crate::error::Cause;
 use crate::observe::{Metrics, metrics};
 use crate::record::{CallId, CallRecord, CallState};
 use crate::store::Filter;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Path, Query, Request, State};
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
 use axum::{Json, Router};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -38,6 +40,9 @@ pub trait Operations: Peers + Send + Sync + 'static {
 
     /// Ends a call on both legs.
     fn hang_up(&self, id: CallId) -> Answer<'_, HangUp>;
+
+    /// What would become of the INVITEs of a text or capture; nothing is sent. An error is the asker's, in words.
+    fn explain(&self, ask: Ask) -> Answer<'_, Result<serde_json::Value, String>>;
 
     /// Takes no new calls from now on; the gateway ends when the live ones are over or its patience is. Asking twice is
     /// harmless.
@@ -86,6 +91,22 @@ pub enum HangUp {
     Unknown,
 }
 
+/// What [`Operations::explain`] is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// Text with INVITEs, or a capture.
+    pub input: Bytes,
+    /// Take the calls for this trunk's.
+    pub trunk: Option<String>,
+    /// Where the INVITEs came from.
+    pub source: Option<IpAddr>,
+    /// Only the INVITE with this Call-ID.
+    pub call_id: Option<String>,
+}
+
+/// The longest text or capture that is explained.
+const LONGEST_INPUT: usize = 16 << 20;
+
 pub(super) struct Desk {
     pub(super) operations: Arc<dyn Operations>,
     metrics: Metrics,
@@ -109,6 +130,14 @@ struct CallsQuery {
     /// Seconds back from now.
     since: Option<u64>,
     limit: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExplainQuery {
+    trunk: Option<String>,
+    source: Option<IpAddr>,
+    call_id: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -142,6 +171,7 @@ pub fn router(operations: Arc<dyn Operations>, metrics: Metrics, access: Access)
         .route("/api/calls", get(list_calls).post(not_in_this_version))
         .route("/api/calls/{id}", get(show_call).delete(hang_up))
         .route("/api/drain", post(drain))
+        .route("/api/explain", post(explain).layer(DefaultBodyLimit::max(LONGEST_INPUT)))
         .route("/", later())
         .route("/openapi.json", later())
         .route("/api/calls/{id}/ladder.svg", later())
@@ -152,7 +182,6 @@ pub fn router(operations: Arc<dyn Operations>, metrics: Metrics, access: Access)
         .route("/api/bans", get(peers::bans).post(peers::ban))
         .route("/api/bans/{*source}", delete(peers::unban))
         .route("/api/reload", later())
-        .route("/api/explain", later())
         .fallback(|| async { Problem::not_found("no such page") })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this page does not know the method")
@@ -228,6 +257,20 @@ async fn drain(Administrator(caller): Administrator, State(desk): State<Arc<Desk
     let readiness = desk.operations.drain().await;
     tracing::info!(by = %caller.name, ?readiness, "order to drain");
     (StatusCode::ACCEPTED, Json(readiness)).into_response()
+}
+
+async fn explain(
+    _: Viewer,
+    State(desk): State<Arc<Desk>>,
+    query: Result<Query<ExplainQuery>, QueryRejection>,
+    input: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let Query(ExplainQuery { trunk, source, call_id }) =
+        query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let input = input.map_err(|rejection| Problem::plain(rejection.status(), rejection.body_text()))?;
+    let told = desk.operations.explain(Ask { input, trunk, source, call_id }).await;
+    let report = told.map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "not_explained", why))?;
+    Ok(Json(report).into_response())
 }
 
 async fn not_in_this_version(_: Viewer) -> Problem {

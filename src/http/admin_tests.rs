@@ -37,12 +37,27 @@ impl Gateway {
 impl Peers for Gateway {
     fn trunks(&self) -> Vec<TrunkStatus> {
         let peers = vec!["192.0.2.10".to_owned()];
-        vec![TrunkStatus { name: "pbx".to_owned(), peers, address: None, calls: 2, max_calls: None, health: health() }]
+        vec![TrunkStatus {
+            name: "pbx".to_owned(),
+            peers,
+            address: None,
+            calls: 2,
+            max_calls: None,
+            contacts: vec![],
+            health: health(),
+        }]
     }
 
     fn targets(&self) -> Vec<TargetStatus> {
         let uri = "sip:bot@sip.example.com".to_owned();
-        vec![TargetStatus { name: "daily".to_owned(), uri, calls: 2, max_calls: Some(9), health: health() }]
+        vec![TargetStatus {
+            name: "daily".to_owned(),
+            uri,
+            calls: 2,
+            max_calls: Some(9),
+            registration: None,
+            health: health(),
+        }]
     }
 
     fn bans(&self) -> Vec<BanStatus> {
@@ -102,6 +117,15 @@ impl Operations for Gateway {
                 None => HangUp::Unknown,
                 Some(CallState::Ended) => HangUp::Over,
                 Some(_) => HangUp::Ending,
+            }
+        })
+    }
+
+    fn explain(&self, ask: Ask) -> Answer<'_, Result<serde_json::Value, String>> {
+        Box::pin(async move {
+            match ask.trunk.as_deref() {
+                Some("unknown") => Err("there is no such trunk".to_owned()),
+                _ => Ok(serde_json::json!({ "asked": format!("{ask:?}") })),
             }
         })
     }
@@ -315,7 +339,6 @@ async fn what_a_later_version_will_have_is_named_as_such() {
         (Method::GET, format!("/api/calls/{LIVE}/capture.pcap")),
         (Method::POST, format!("/api/calls/{LIVE}/transfer")),
         (Method::POST, "/api/reload".to_owned()),
-        (Method::POST, "/api/explain".to_owned()),
     ] {
         let answer = ask(&Gateway::new(), method, &path).await;
         assert_eq!((answer.status, answer.json()["detail"].clone()), (501, "not in this version".into()), "{path}");
@@ -337,4 +360,20 @@ async fn every_answer_is_hardened_and_every_error_is_a_problem() {
             assert_eq!(answer.json()["status"], status);
         }
     }
+}
+
+#[tokio::test]
+async fn explain_hands_the_question_on_and_tells_the_askers_mistakes() {
+    let answer = ask(&Gateway::new(), Method::POST, "/api/explain?trunk=pbx&source=192.0.2.1&call_id=1").await;
+    assert_eq!(answer.status, 200);
+    let asked = answer.json()["asked"].as_str().unwrap().to_owned();
+    for part in ["Some(\"pbx\")", "Some(192.0.2.1)", "Some(\"1\")"] {
+        assert!(asked.contains(part), "{asked}");
+    }
+    let answer = ask(&Gateway::new(), Method::POST, "/api/explain?trunk=unknown").await;
+    assert_eq!((answer.status, answer.json()["code"].clone()), (422, "not_explained".into()));
+    for path in ["/api/explain?source=somewhere", "/api/explain?colour=red"] {
+        assert_eq!(ask(&Gateway::new(), Method::POST, path).await.status, 400, "{path}");
+    }
+    assert_eq!(ask(&Gateway::new(), Method::GET, "/api/explain").await.status, 405);
 }

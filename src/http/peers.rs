@@ -78,9 +78,34 @@ pub struct TrunkStatus {
     pub calls: usize,
     /// As many as it may have.
     pub max_calls: Option<u32>,
+    /// Where it has registered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<ContactStatus>,
     /// How it stands.
     #[serde(flatten)]
     pub health: HealthStatus,
+}
+
+/// A contact that a trunk has registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ContactStatus {
+    /// The URI, as the PBX wrote it.
+    pub uri: String,
+    /// Where its REGISTER came from.
+    pub source: String,
+    /// Until when, RFC 3339.
+    pub until: String,
+}
+
+/// Our registration at a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RegistrationStatus {
+    /// Until when, RFC 3339; absent while we are not registered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Why the last attempt failed, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 /// One target.
@@ -94,6 +119,9 @@ pub struct TargetStatus {
     pub calls: usize,
     /// As many as it may have.
     pub max_calls: Option<u32>,
+    /// Our registration at it, if there is to be one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registration: Option<RegistrationStatus>,
     /// How it stands.
     #[serde(flatten)]
     pub health: HealthStatus,

@@ -2,13 +2,16 @@
 //! nothing must not keep a socket for ever: calls need them for their media.
 
 use crate::clock;
+use crate::tls::Server;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 /// How long the head of a request may take to arrive, and a connection may be idle.
 pub const HEAD_PATIENCE: Duration = Duration::from_secs(15);
@@ -21,12 +24,17 @@ const BREATH: Duration = Duration::from_millis(100);
 
 /// Serves until it is dropped; then every connection ends too. `patience` is for the head of each request.
 pub async fn serve(listener: TcpListener, router: Router, patience: Duration) {
+    serve_by(listener, None, router, patience).await;
+}
+
+/// The same over TLS, if there is a certificate; the handshake has as much patience as a head.
+pub async fn serve_by(listener: TcpListener, tls: Option<Server>, router: Router, patience: Duration) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(converse(stream, router.clone(), patience));
+                    connections.spawn(welcome(stream, tls.clone(), router.clone(), patience));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept an HTTP connection");
@@ -38,9 +46,19 @@ pub async fn serve(listener: TcpListener, router: Router, patience: Duration) {
     }
 }
 
-async fn converse(stream: TcpStream, router: Router, patience: Duration) {
+async fn welcome(stream: TcpStream, tls: Option<Server>, router: Router, patience: Duration) {
     // Answers are small and wanted at once.
     let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else { return converse(stream, router, patience).await };
+    let handshake = TlsAcceptor::from(tls.current()).accept(stream);
+    match tokio::time::timeout(patience, handshake).await {
+        Ok(Ok(stream)) => converse(stream, router, patience).await,
+        Ok(Err(error)) => tracing::debug!(why = crate::tls::failure::of(&error).words, "no TLS handshake of HTTP"),
+        Err(_) => tracing::debug!("a TLS handshake of HTTP took too long"),
+    }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, patience: Duration) {
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience)

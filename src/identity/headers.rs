@@ -2,12 +2,13 @@
 //! the PBX's own where a list allows it. It stands apart from the call so that `explain` composes the very same ones.
 
 use super::budget::{Line, fit};
+use super::choose::UNTRUSTED;
 use super::clean;
 use super::template::{Template, Values, Weight};
 use crate::config::trunk::PrivacyPolicy;
 use crate::record::Step;
 use crate::sip::HeaderName;
-use crate::sip::header::decode;
+use crate::sip::header::{decode, is_token};
 
 /// How one target's headers are made.
 #[derive(Debug, Clone, Default)]
@@ -104,6 +105,10 @@ const NAMING: [&str; 9] = [
     "Call-Info",
 ];
 
+/// Headers that assert what only a trusted trunk may: RFC 3325 §5 has them removed where the peer is not believed.
+const ASSERTING: [&str; 5] =
+    ["P-Asserted-Identity", "Remote-Party-ID", "Diversion", "History-Info", "P-Called-Party-ID"];
+
 /// Headers that name who redirected the call.
 const HISTORY: [&str; 2] = ["Diversion", "History-Info"];
 
@@ -137,9 +142,12 @@ impl Recipe {
                 continue; // a header that says nothing is left out
             }
             let copied = template.copied().find_map(|header| secret(header, values));
-            match copied.or_else(|| betrayal(&value, values)) {
+            let weight = template.weight();
+            // The numbers of the call obey the policy by themselves; whoever calls his own number is still called.
+            let betrays = || (weight < Weight::Number).then(|| betrayal(&value, values)).flatten();
+            match copied.or_else(betrays) {
                 Some(why) => left_out(steps, name, "template", why),
-                None => lines.push(Line { name: name.clone(), value, from: "template", weight: template.weight() }),
+                None => lines.push(Line { name: name.clone(), value, from: "template", weight }),
             }
         }
         lines
@@ -154,7 +162,7 @@ impl Recipe {
         let own = lines.len();
         for (spelling, known, value) in values.request.headers() {
             let name = if known == HeaderName::Other { decode(spelling) } else { known.as_str().into() };
-            if !lists.iter().any(|list| list.names(&name)) || never(&name) {
+            if !lists.iter().any(|list| list.names(&name)) || never(&name) || !is_token(name.as_bytes()) {
                 continue;
             }
             let value = clean(&decode(value));
@@ -173,6 +181,9 @@ impl Recipe {
 fn secret(header: &str, values: &Values<'_>) -> Option<String> {
     let is_one_of = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(header));
     let withheld = values.shown.withheld;
+    if !values.trunk.config.trust && is_one_of(&ASSERTING) {
+        return Some(format!("{header} is {UNTRUSTED}"));
+    }
     if withheld.hides_caller() && is_one_of(&NAMING) {
         return Some(format!("{header} names the caller, who asked to be withheld"));
     }

@@ -13,6 +13,9 @@ use crate::sip::uri::Uri;
 use crate::sip::{HeaderName, Message};
 use crate::trunk::Trunk;
 
+/// Entries that are looked at: no call was redirected more often, and finding the way takes the square of them.
+const MOST: usize = 64;
+
 /// One entry.
 struct Entry {
     /// `index=1.2`.
@@ -32,16 +35,20 @@ struct Entry {
 /// The redirections on the way from the first entry to the last one, which is where the call is now.
 pub(super) fn read(request: &Message, trunk: &Trunk, steps: &mut Vec<Step>) -> Redirects {
     let mut entries = vec![];
-    for line in request.values(HeaderName::HistoryInfo) {
-        for element in of_line(line, List::Commas) {
-            let entry = Party::from_element(&element).and_then(|party| {
-                let address = element.address.as_ref().map_err(Clone::clone)?;
-                Ok(Entry::new(party, address, trunk))
-            });
-            match entry {
-                Ok(entry) => entries.push((element.raw.to_vec(), entry)),
-                Err(why) => look(steps, Number::OriginalCalled, HeaderName::HistoryInfo.as_str(), element.raw, why),
-            }
+    let elements = request.values(HeaderName::HistoryInfo).flat_map(|line| of_line(line, List::Commas));
+    for (position, element) in elements.enumerate() {
+        if position == MOST {
+            let verdict = format!("not looked at, nor those behind it: {MOST} are enough");
+            look(steps, Number::OriginalCalled, HeaderName::HistoryInfo.as_str(), element.raw, verdict);
+            break;
+        }
+        let entry = Party::from_element(&element).and_then(|party| {
+            let address = element.address.as_ref().map_err(Clone::clone)?;
+            Ok(Entry::new(party, address, trunk))
+        });
+        match entry {
+            Ok(entry) => entries.push((element.raw.to_vec(), entry)),
+            Err(why) => look(steps, Number::OriginalCalled, HeaderName::HistoryInfo.as_str(), element.raw, why),
         }
     }
     // RFC 7044 §10.3: the index gives the order; the lines should stand in it, and do not always.

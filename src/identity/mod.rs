@@ -16,6 +16,7 @@ pub mod privacy;
 pub mod redirect;
 pub mod region;
 pub mod shown;
+pub mod survey;
 pub mod template;
 pub mod user_to_user;
 

@@ -473,3 +473,12 @@ fn a_name_can_be_hidden_without_the_number() {
     let seen = numbers(&[FROM, rpid], "");
     assert_eq!((seen.caller.as_str(), seen.caller_name), ("+12025550123", None));
 }
+
+#[test]
+fn a_history_without_end_is_looked_at_so_far_only() {
+    let entries: Vec<String> = (1..500).map(|index| format!("<sip:20255501{index:02}@x>;index={index}")).collect();
+    let (_, steps) =
+        decided(&invite("sip:7000@192.0.2.1", &[FROM, &format!("History-Info: {}", entries.join(", "))]), "");
+    let looked = |step: &&Step| matches!(step, Step::Identity { source, .. } if source == "History-Info");
+    assert_eq!(steps.iter().filter(looked).count(), 65);
+}

@@ -8,6 +8,7 @@ pub mod ports;
 pub mod relay;
 pub mod silence;
 pub mod socket;
+pub mod tone;
 pub mod worker;
 
 use std::net::{IpAddr, SocketAddr};
@@ -166,6 +167,15 @@ pub enum RelayCommand {
     Watch(Timeouts),
     /// Forget the peer of this side: unlatch and wait for a new `Configure` (the leg behind it was replaced).
     Reset(Side),
+    /// Play this to the peer of this side until the other side is heard.
+    Play {
+        /// Who hears it.
+        side: Side,
+        /// What.
+        score: tone::Score,
+    },
+    /// Stop playing to the peer of this side.
+    Quiet(Side),
     /// The relay ended: both port pairs go to rest.
     Close,
 }

@@ -450,3 +450,26 @@ proptest! {
         prop_assert!(relay.counts().received[0] >= 1);
     }
 }
+
+#[test]
+fn a_tone_is_heard_at_its_pace_until_the_far_side_speaks() {
+    use crate::media::tone::{Coding, Plan, Score};
+    let mut bench = Bench::new(IpAddr::from([127, 0, 0, 1]), 64);
+    let (a, b) = (Phone::new(), Phone::new());
+    let relay = bench.call(&a, &b);
+    let score = Score {
+        plan: Plan::ringback("US"),
+        coding: Coding::Pcmu,
+        payload_type: 0,
+        ssrc: 77,
+        sequence: 10,
+        timestamp: 0,
+        after: std::time::Duration::ZERO,
+    };
+    relay.command(RelayCommand::Play { side: Side::A, score });
+    let numbers: Vec<u8> = (0..5).map(|_| a.hear().0[3]).collect();
+    assert_eq!(numbers, [10, 11, 12, 13, 14]);
+    b.say(&relay, Side::B, &rtp(0, 9, 1, b"speech"));
+    while !a.hear().0.ends_with(b"speech") {}
+    a.hears_nothing();
+}

@@ -5,6 +5,7 @@
 use super::latch::{Admission, Latch};
 use super::packet::{self, Datagram, Renumbering, Stamp};
 use super::silence::{Expectation, Silence};
+use super::tone::{Score, Tone};
 use super::{Counters, Flow, MediaEvent, Side, SideConfig, Timeouts, Traffic};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -68,6 +69,8 @@ struct Half {
     /// May the peer send?
     receive: Flow,
     silence: Option<Silence>,
+    /// What the peer hears while the other side says nothing.
+    tone: Option<Box<Tone>>,
 }
 
 const ENDS_HERE: Step = Step { forward: None, first: None };
@@ -154,6 +157,34 @@ impl Forwarder {
         self.agree();
     }
 
+    /// Plays a tone to the peer of one side until the other side is heard.
+    pub fn play(&mut self, side: Side, score: Score) {
+        let (half, other) = self.halves_mut(side);
+        half.tone = Some(Box::new(Tone::new(score)));
+        // So that the next packet of the other side is its first one again, and stops the tone.
+        other.started = false;
+    }
+
+    /// Stops the tone that the peer of one side hears.
+    pub fn quiet(&mut self, side: Side) {
+        self.halves_mut(side).0.tone = None;
+    }
+
+    /// Does the peer of this side hear a tone?
+    #[must_use]
+    pub fn plays(&self, side: Side) -> bool {
+        self.halves(side).0.tone.is_some()
+    }
+
+    /// The next 20 ms of the tone that the peer of one side hears: how long, and where to. Its time passes while the
+    /// peer is on hold or not known yet, too.
+    pub fn tone(&mut self, side: Side, out: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        let (half, _) = self.halves_mut(side);
+        let length = half.tone.as_mut()?.packet(out);
+        let to = half.latch.target().filter(|_| length > 0 && half.send == Flow::Open)?;
+        Some((length, to))
+    }
+
     /// Forgets the peer of one side; its silence clocks wait for the next one.
     pub fn reset(&mut self, side: Side) {
         let (half, _) = self.halves_mut(side);
@@ -212,7 +243,11 @@ impl Forwarder {
             return self.refuse(side);
         }
         let first = if near.started { None } else { owner };
-        near.started = true;
+        if !near.started {
+            // Somebody speaks: the tone in their place has done its work.
+            far.tone = None;
+            near.started = true;
+        }
         let forward = far.latch.target().map(|to| Forward { channel: Channel::Rtp, to });
         count(side.of(&near.counters.received));
         add(side.of(&near.counters.bytes), packet.len());
@@ -268,6 +303,7 @@ impl Half {
             started: false,
             traffic: Traffic::Rtp,
             silence: None,
+            tone: None,
         }
     }
 

@@ -247,6 +247,52 @@ proptest! {
 }
 
 #[test]
+fn a_tone_sounds_until_the_other_side_is_heard_and_no_longer() {
+    let mut relay = relay();
+    let mut buffer = [0; 200];
+    assert_eq!(relay.tone(Side::A, &mut buffer), None, "none is played");
+    relay.rtp(Side::B, at(B), &mut rtp(0, 1));
+    relay.play(Side::A, score());
+    assert_eq!(relay.tone(Side::A, &mut buffer), Some((172, at(A))));
+    assert_eq!(relay.tone(Side::B, &mut buffer), None);
+    relay.rtp(Side::A, at(A), &mut rtp(0, 1));
+    assert!(relay.plays(Side::A), "the caller itself may speak");
+    let step = relay.rtp(Side::B, at(B), &mut rtp(0, 2));
+    assert_eq!((step.first, relay.plays(Side::A)), (Some(42), false), "the far side is heard, and that is told");
+    assert_eq!(relay.tone(Side::A, &mut buffer), None);
+}
+
+#[test]
+fn a_tone_is_not_sent_to_a_peer_that_holds_or_is_not_known() {
+    let mut relay = unconfigured();
+    let mut buffer = [0; 200];
+    relay.play(Side::A, score());
+    assert_eq!(relay.tone(Side::A, &mut buffer), None);
+    relay.configure(Side::A, SideConfig { send: Flow::Held, ..open(A) });
+    assert_eq!(relay.tone(Side::A, &mut buffer), None);
+    relay.configure(Side::A, open(A));
+    assert!(relay.tone(Side::A, &mut buffer).is_some());
+    relay.quiet(Side::A);
+    assert!(!relay.plays(Side::A));
+}
+
+#[test]
+fn a_strangers_packet_stops_no_tone_and_the_end_of_the_call_does() {
+    let mut relay = relay();
+    relay.play(Side::A, score());
+    relay.rtp(Side::B, at("198.51.100.66:5000"), &mut rtp(0, 1));
+    assert!(relay.plays(Side::A));
+    relay.close(&Arc::default());
+    assert!(!relay.plays(Side::A));
+}
+
+fn score() -> Score {
+    let plan = crate::media::tone::Plan::ringback("US");
+    let coding = crate::media::tone::Coding::Pcmu;
+    Score { plan, coding, payload_type: 0, ssrc: 1, sequence: 1, timestamp: 1, after: Duration::ZERO }
+}
+
+#[test]
 fn opaque_datagrams_pass_as_they_are_and_only_from_where_signalling_allows() {
     let mut relay = relay();
     for (side, remote) in [(Side::A, A), (Side::B, B)] {

@@ -4,6 +4,7 @@
 
 use super::relay::{Channel, Forwarder};
 use super::socket::{self, Family, PortPair};
+use super::tone::PACKET_MS;
 use super::{Counters, MediaEvent, RelayCommand, Side};
 use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, epoll, eventfd};
@@ -37,6 +38,10 @@ pub struct Worker {
     epoll: Arc<OwnedFd>,
     wake: Arc<Wake>,
     tick: Tick,
+    /// 20 ms: the pace of tones.
+    beat: Tick,
+    /// Berths that play a tone.
+    playing: Vec<BerthId>,
     commands: Receiver<Command>,
     on_event: Box<dyn Fn(MediaEvent) + Send>,
     berths: Vec<Berth>,
@@ -79,12 +84,13 @@ struct Wake {
     pending: AtomicBool,
 }
 
-/// The sweep's clock: a timer among the sockets, so that no wait has a timeout and no packet asks for the time. It
-/// rests while no silence clock runs.
+/// A clock: a timer among the sockets, so that no wait has a timeout and no packet asks for the time. It rests while
+/// nobody needs it: the sweep's while no silence clock runs, the tones' while none is played.
 struct Tick {
     timer: OwnedFd,
     running: bool,
     slice: usize,
+    nanoseconds: i64,
 }
 
 /// What became ready, as the 64 bits that epoll carries for us.
@@ -92,6 +98,7 @@ struct Tick {
 enum Ready {
     Wake,
     Tick,
+    Beat,
     Socket(BerthId, Side, Channel),
 }
 
@@ -106,6 +113,12 @@ const SLICES: usize = 8;
 
 /// Time between ticks: a second for a full round.
 const TICK_NANOSECONDS: i64 = 125_000_000;
+
+/// Time between two packets of a tone.
+const BEAT_NANOSECONDS: i64 = PACKET_MS as i64 * 1_000_000;
+
+/// Beats made up for after a pause of the thread; a longer one is heard.
+const MOST_BEATS: u64 = 5;
 
 // === impl WorkerHandle ===
 
@@ -198,15 +211,18 @@ impl Worker {
             event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             pending: AtomicBool::new(false),
         });
-        let tick = Tick::new()?;
+        let (tick, beat) = (Tick::new(TICK_NANOSECONDS)?, Tick::new(BEAT_NANOSECONDS)?);
         epoll::add(&*epoll, &wake.event, Ready::Wake.data(), epoll::EventFlags::IN)?;
         epoll::add(&*epoll, &tick.timer, Ready::Tick.data(), epoll::EventFlags::IN)?;
+        epoll::add(&*epoll, &beat.timer, Ready::Beat.data(), epoll::EventFlags::IN)?;
         let (sender, commands) = channel();
         let nobody = Arc::<Counters>::default();
         let worker = Self {
             epoll: Arc::clone(&epoll),
             wake: Arc::clone(&wake),
             tick,
+            beat,
+            playing: Vec::new(),
             commands,
             on_event,
             berths: Vec::new(),
@@ -255,6 +271,7 @@ impl Worker {
                         }
                     }
                     Ready::Tick => self.sweep(),
+                    Ready::Beat => self.play(),
                 }
             }
         }
@@ -314,6 +331,14 @@ impl Worker {
         match command {
             RelayCommand::Configure { side, config } => relay.configure(side, config),
             RelayCommand::Reset(side) => relay.reset(side),
+            RelayCommand::Play { side, score } => {
+                relay.play(side, score);
+                if !self.playing.contains(&id) {
+                    self.playing.push(id);
+                }
+                self.beat.start();
+            }
+            RelayCommand::Quiet(side) => relay.quiet(side),
             RelayCommand::Watch(timeouts) => {
                 self.watched += usize::from(!relay.is_watched());
                 relay.watch(timeouts, crate::clock::now());
@@ -323,6 +348,28 @@ impl Worker {
                 self.watched = self.watched.saturating_sub(usize::from(relay.is_watched()));
                 relay.close(&self.nobody);
             }
+        }
+    }
+
+    /// Sends the next packet of every tone, and forgets those that have stopped.
+    fn play(&mut self) {
+        let beats = self.beat.heard().min(MOST_BEATS);
+        let Self { playing, berths, buffer, .. } = self;
+        playing.retain(|id| {
+            let Some(berth) = berths.get_mut(id.0) else { return false };
+            for _ in 0..beats {
+                for side in [Side::A, Side::B] {
+                    let Some((length, to)) = berth.relay.tone(side, buffer) else { continue };
+                    let Some(packet) = buffer.get(..length) else { continue };
+                    let out = side.of(&berth.pairs).socket(Channel::Rtp);
+                    let result = socket::send(out, berth.family, packet, to);
+                    berth.relay.sent(side.other(), Channel::Rtp, &result);
+                }
+            }
+            berth.relay.plays(Side::A) || berth.relay.plays(Side::B)
+        });
+        if self.playing.is_empty() {
+            self.beat.stop();
         }
     }
 
@@ -353,6 +400,7 @@ impl Ready {
         epoll::EventData::new_u64(match self {
             Self::Wake => u64::MAX,
             Self::Tick => u64::MAX - 1,
+            Self::Beat => u64::MAX - 2,
             Self::Socket(BerthId(berth), side, channel) => {
                 (berth as u64) << 2 | u64::from(side == Side::B) << 1 | u64::from(channel == Channel::Rtcp)
             }
@@ -366,6 +414,9 @@ impl Ready {
         }
         if data == u64::MAX - 1 {
             return Self::Tick;
+        }
+        if data == u64::MAX - 2 {
+            return Self::Beat;
         }
         let side = if data & 2 == 0 { Side::A } else { Side::B };
         let channel = if data & 1 == 0 { Channel::Rtp } else { Channel::Rtcp };
@@ -394,14 +445,14 @@ impl Wake {
 // === impl Tick ===
 
 impl Tick {
-    fn new() -> io::Result<Self> {
+    fn new(nanoseconds: i64) -> io::Result<Self> {
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
-        Ok(Self { timer, running: false, slice: 0 })
+        Ok(Self { timer, running: false, slice: 0, nanoseconds })
     }
 
     fn start(&mut self) {
         if !self.running {
-            self.running = self.set(TICK_NANOSECONDS);
+            self.running = self.set(self.nanoseconds);
         }
     }
 
@@ -409,9 +460,12 @@ impl Tick {
         self.running = !self.set(0);
     }
 
-    fn heard(&mut self) {
-        let _ = rustix::io::read(&self.timer, &mut [0; 8]);
+    /// How often it ticked since it was last heard.
+    fn heard(&mut self) -> u64 {
+        let mut ticks = [0; 8];
+        let read = rustix::io::read(&self.timer, &mut ticks);
         self.slice = (self.slice + 1) % SLICES;
+        if read == Ok(ticks.len()) { u64::from_ne_bytes(ticks) } else { 0 }
     }
 
     fn set(&self, nanoseconds: i64) -> bool {

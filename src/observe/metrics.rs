@@ -1,13 +1,15 @@
 //! The metrics, by the names that dashboards rely on. One registry behind typed methods, so that a label can only hold
 //! a configured name or a word of this program, never a number, a Call-ID or an address.
 
+mod certificates;
 mod shards;
 mod words;
 
 pub use shards::{Load, ShardGauges};
-pub use words::{CallResult, Direction, Leg, MessageKind, Reach};
+pub use words::{CallResult, Direction, Leg, MessageKind, Reach, Registered};
 
 use crate::record::CallRecord;
+use certificates::Certificates;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -16,7 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The label of a call that matched no trunk or reached no target.
 pub const NONE: &str = "none";
@@ -52,7 +54,14 @@ struct Inner {
     refused: Family<ReasonLabels, Counter>,
     dropped: Counter,
     target_up: Family<TargetLabels, Gauge>,
+    handshakes: Family<HandshakeLabels, Counter>,
+    certificates: Certificates,
     trunk_up: Family<TrunkLabels, Gauge>,
+    auth_attempts: Family<TrunkResultLabels, Counter>,
+    trunk_registrations: Family<TrunkResultLabels, Counter>,
+    trunk_contacts: Family<TrunkLabels, Gauge>,
+    registrations: Family<TargetResultLabels, Counter>,
+    registered: Family<TargetLabels, Gauge>,
     /// By leg, then direction: the paths per packet and per message reach a counter by index, without hash or lock.
     rtp: [[Counter; 2]; 2],
     /// By direction, then kind.
@@ -79,8 +88,26 @@ struct TargetLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HandshakeLabels {
+    direction: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TrunkLabels {
     trunk: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TrunkResultLabels {
+    trunk: String,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TargetResultLabels {
+    target: String,
+    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -256,9 +283,49 @@ impl Metrics {
         self.0.target_up.get_or_create(&TargetLabels { target: target.to_owned() }).set(reach.gauge());
     }
 
+    /// A TLS handshake of SIP is over: `ok`, or a word for why not.
+    pub fn tls_handshake(&self, direction: Direction, result: &'static str) {
+        self.0.handshakes.get_or_create(&HandshakeLabels { direction: direction.as_str(), result }).inc();
+    }
+
+    /// The certificate for this use (`sip`, `http`) ends then.
+    pub fn certificate_ends(&self, purpose: &'static str, end: SystemTime) {
+        self.0.certificates.set(purpose, end);
+    }
+
     /// The same of a trunk.
     pub fn trunk_reach(&self, trunk: &str, reach: Reach) {
         self.0.trunk_up.get_or_create(&TrunkLabels { trunk: trunk.to_owned() }).set(reach.gauge());
+    }
+
+    /// A request had to be proven, and this came of it: `accepted`, or why not. `trunk` is [`NONE`] while nobody knows.
+    pub fn auth_attempt(&self, trunk: &str, result: &'static str) {
+        self.0.auth_attempts.get_or_create(&TrunkResultLabels { trunk: trunk.to_owned(), result }).inc();
+    }
+
+    /// A trunk's REGISTER got this status, and the trunk has so many contacts now.
+    pub fn trunk_registration(&self, trunk: &str, status: u16, contacts: usize) {
+        let result = words::of_status(status);
+        self.0.trunk_registrations.get_or_create(&TrunkResultLabels { trunk: trunk.to_owned(), result }).inc();
+        self.trunk_contacts(trunk, contacts);
+    }
+
+    /// A trunk has so many contacts now.
+    pub fn trunk_contacts(&self, trunk: &str, contacts: usize) {
+        let contacts = i64::try_from(contacts).unwrap_or(i64::MAX);
+        self.0.trunk_contacts.get_or_create(&TrunkLabels { trunk: trunk.to_owned() }).set(contacts);
+    }
+
+    /// Our REGISTER at a target got this status.
+    pub fn registration(&self, target: &str, status: u16) {
+        let labels = TargetResultLabels { target: target.to_owned(), result: words::of_status(status) };
+        self.0.registrations.get_or_create(&labels).inc();
+    }
+
+    /// Whether we are registered at a target now.
+    pub fn registered(&self, target: &str, standing: Registered) {
+        let gauge = i64::from(standing == Registered::Yes);
+        self.0.registered.get_or_create(&TargetLabels { target: target.to_owned() }).set(gauge);
     }
 
     /// The page that Prometheus scrapes, as [`CONTENT_TYPE`].
@@ -310,7 +377,14 @@ impl Inner {
             refused: Family::default(),
             dropped: Counter::default(),
             target_up: Family::default(),
+            handshakes: Family::default(),
+            certificates: Certificates::default(),
             trunk_up: Family::default(),
+            auth_attempts: Family::default(),
+            trunk_registrations: Family::default(),
+            trunk_contacts: Family::default(),
+            registrations: Family::default(),
+            registered: Family::default(),
             rtp: rtp_cells,
             sip: sip_cells,
         };
@@ -334,6 +408,14 @@ impl Inner {
         registry.register("sip_dropped", "SIP datagrams dropped for overload", self.dropped.clone());
         registry.register("target_up", "Whether the target is up, by OPTIONS and calls", self.target_up.clone());
         registry.register("trunk_up", "Whether the trunk is up, by OPTIONS and calls", self.trunk_up.clone());
+        registry.register("tls_handshakes", "TLS handshakes of SIP, by what became of them", self.handshakes.clone());
+        registry.register_collector(Box::new(self.certificates.clone()));
+        registry.register("auth_attempts", "Requests that had to be proven, by result", self.auth_attempts.clone());
+        let trunk_registrations = self.trunk_registrations.clone();
+        registry.register("trunk_registrations", "REGISTER requests of trunks, by answer", trunk_registrations);
+        registry.register("trunk_contacts", "Contacts that a trunk has registered", self.trunk_contacts.clone());
+        registry.register("registrations", "Our REGISTER requests at targets, by answer", self.registrations.clone());
+        registry.register("registered", "Whether we are registered at the target", self.registered.clone());
         registry.register_collector(Box::new(self.shards.clone()));
     }
 }

@@ -51,6 +51,11 @@ pub enum Step {
         #[serde(skip_serializing_if = "Option::is_none")]
         failed: Option<String>,
     },
+    /// Where the INVITE goes: what a name came to, why a stream is taken, why the next address is tried.
+    Hop {
+        /// In words.
+        note: String,
+    },
     /// A header was put on the INVITE to the target.
     Header {
         /// Its name.
@@ -125,6 +130,19 @@ pub enum Step {
         source: String,
         /// The identifier.
         value: String,
+    },
+    /// Leg B's INVITE was written.
+    Invite {
+        /// Where it goes: transport and address, or the name that is resolved when it is sent.
+        to: String,
+        /// Its Request-URI.
+        request_uri: String,
+        /// Its From, without tag.
+        from: String,
+        /// Bytes that the configured headers take in it, line ends included.
+        header_bytes: usize,
+        /// The codecs offered, by payload type and name.
+        offer: Vec<String>,
     },
     /// Media was negotiated on a leg.
     Media {

@@ -72,12 +72,16 @@ mod tests {
         Hop { protocol, address: HopAddress::Name { host: host.to_owned(), port }, connection: None }
     }
 
+    fn domain(host: &str) -> Hop {
+        Hop { protocol: Protocol::Udp, address: HopAddress::Domain { host: host.to_owned() }, connection: None }
+    }
+
     #[test]
     fn the_header_part_becomes_headers_and_never_stays_in_the_request_uri() {
         let address =
             TargetAddress::parse("static--1@example.sip.daily.co?x-tenant=Caf%C3%A9%20one&x-empty=", None).unwrap();
         assert_eq!(address.request_uri, "sip:static--1@example.sip.daily.co");
-        assert_eq!(address.hop, named("example.sip.daily.co", None, Protocol::Udp));
+        assert_eq!(address.hop, domain("example.sip.daily.co"));
         let expected = [("x-tenant", "Café one"), ("x-empty", "")];
         assert_eq!(address.uri_headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
@@ -100,7 +104,7 @@ mod tests {
     #[test]
     fn a_broken_address_says_which_key_is_wrong() {
         for (uri, proxy, in_proxy) in [
-            ("sips:bot@sip.example.com", None, false),
+            ("sip:bot@sip.example.com;transport=sctp", None, false),
             ("sip:bot@", None, false),
             ("bot @example.com", None, false),
             ("tel:+15550100", None, false),

@@ -2,8 +2,11 @@
 //! numbers and the trunk's name, so that the same file gives the same answer in `explain` and on the wire.
 
 pub mod address;
+pub mod registration;
+pub mod standing;
 pub mod table;
 pub mod target;
 
+pub use standing::{Standing, Standings};
 pub use table::{Query, RetryOn, Route, Table};
 pub use target::{Target, TargetError};

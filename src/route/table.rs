@@ -121,6 +121,27 @@ impl Table {
             .cloned()
     }
 
+    /// The routes behind the one that takes a call, each as a step that says whether it would have fitted. Apart from
+    /// [`Table::pick`]: a live call does not look at them.
+    #[must_use]
+    pub fn passed_over(&self, taken: &Route, query: &Query<'_>) -> Vec<Step> {
+        let behind = self.routes.iter().filter(|route| route.index > taken.index);
+        behind
+            .map(|route| {
+                let fits = || format!("would fit, but route {} stands before it", taken.index + 1);
+                let failed = Some(route.conditions.failed(query).unwrap_or_else(fits));
+                let targets = route.targets.iter().map(|target| target.name.clone()).collect();
+                Step::Route { route: route.index, targets, failed }
+            })
+            .collect()
+    }
+
+    /// A route by its position in the file, from 0.
+    #[must_use]
+    pub fn route(&self, index: usize) -> Option<&Arc<Route>> {
+        self.routes.iter().find(|route| route.index == index)
+    }
+
     /// The targets that a call of this trunk may be sent to, whatever its numbers.
     pub fn reachable<'t>(&'t self, trunk: &'t str) -> impl Iterator<Item = &'t Arc<Target>> {
         let open = move |route: &&Arc<Route>| route.conditions.trunk.as_deref().is_none_or(|wanted| wanted == trunk);

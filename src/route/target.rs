@@ -4,12 +4,16 @@
 use super::address::{AddressError, TargetAddress};
 use crate::config;
 use crate::config::keepalive::Keepalive;
+use crate::config::session::{Reliable, SessionTimer};
 use crate::config::target::{Redirect, TargetKind, Transfer};
 use crate::identity::headers::{PassList, Recipe};
 use crate::identity::template::{Template, TemplateError};
 use crate::sip::Hop;
+use crate::sip::auth::Credentials;
+use crate::sip::endpoint::aim::Path;
 use crate::trunk::admission::Admission;
 use crate::trunk::health::Health;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// One target.
@@ -27,8 +31,18 @@ pub struct Target {
     pub proxied: bool,
     /// How the headers of its INVITEs are made.
     pub recipe: Recipe,
+    /// How it is reached in signalling, where that is not the usual way.
+    pub path: Path,
+    /// The address that it sends media to, if not the usual one.
+    pub media_address: Option<IpAddr>,
     /// Codecs it takes, in order; `None` for all.
     pub codecs: Option<Vec<String>>,
+    /// Reliable provisional responses (RFC 3262).
+    pub reliable: Reliable,
+    /// Session timers (RFC 4028).
+    pub session_timer: SessionTimer,
+    /// What its challenges are answered with.
+    pub credentials: Option<Arc<Credentials>>,
     /// What is done when it asks for a transfer.
     pub transfer: Transfer,
     /// What is done when it redirects a call.
@@ -88,12 +102,25 @@ impl Target {
                 limit: target.effective_header_limit().and_then(|limit| usize::try_from(limit).ok()),
                 privacy: target.privacy,
             },
+            path: target.path(),
+            media_address: target.media_address(),
             codecs: target.effective_codecs(),
+            reliable: target.reliable,
+            session_timer: target.session_timer,
+            credentials: target.auth.as_ref().map(|auth| Arc::new(credentials(auth))),
             transfer: target.transfer,
             redirect: target.redirect,
             admission,
             keepalive: target.keepalive,
             health,
         })
+    }
+}
+
+fn credentials(auth: &config::auth::TargetAuth) -> Credentials {
+    Credentials {
+        username: auth.username.clone(),
+        password: auth.password.expose().to_owned(),
+        realm: auth.realm.clone(),
     }
 }

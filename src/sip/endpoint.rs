@@ -1,28 +1,37 @@
 //! The user-agent core: messages and timers in, messages and events out. It owns the transactions, the dialogs and
 //! their timers, so that the layer above sees legs and what happened to them, never a retransmission.
 
+pub mod aim;
 mod arena;
 mod asking;
 mod callee;
 mod caller;
 mod cancel;
+mod challenged;
 mod clock;
 mod compose;
+mod doubt;
+mod extensions;
 mod fork;
 mod inbound;
 mod inside;
 mod leg;
 mod methods;
 mod outside;
+mod provisional;
+mod refresh;
 mod replies;
+mod retry;
 mod table;
 
 #[cfg(test)]
 mod tests;
 
 pub use asking::{OwnContact, Standalone};
+pub use extensions::{Acknowledges, Terms, Unfit};
 pub use methods::{ALLOW, SUPPORTED};
 
+use super::auth::{Guard, Refusal};
 use super::header::Replaces;
 use super::timer::TimerWheel;
 use super::transaction::Timers;
@@ -173,6 +182,29 @@ pub enum Event {
         /// The response, if one came.
         response: Option<Message>,
     },
+    /// A refresh of ours by re-INVITE was answered and acknowledged; the response may describe the peer anew.
+    Refreshed {
+        /// The leg.
+        leg: LegId,
+        /// The response.
+        response: Message,
+    },
+    /// The session is to be refreshed, and the peer takes no UPDATE: [`Endpoint::refresh`] is to be called.
+    RefreshDue {
+        /// The leg.
+        leg: LegId,
+    },
+    /// Nobody refreshed the session in time (RFC 4028 §10). Nothing was hung up: that is the layer above's decision.
+    SessionExpired {
+        /// The leg.
+        leg: LegId,
+    },
+    /// A reliable provisional response of ours was not acknowledged in 64*T1: the INVITE is to be refused with 5xx
+    /// (RFC 3262 §3), by the layer above.
+    Unpracked {
+        /// The leg.
+        leg: LegId,
+    },
     /// The ACK to our 2xx, first or re-INVITE, with its body if it has one.
     Acknowledged {
         /// The leg.
@@ -230,6 +262,21 @@ pub enum Event {
         status: StatusCode,
         /// The response, if one came.
         response: Option<Message>,
+    },
+    /// Something about the way of our INVITE that is worth knowing: which address a name came to, and why another one is
+    /// tried.
+    Noted {
+        /// The leg.
+        leg: LegId,
+        /// In words.
+        note: String,
+    },
+    /// A request in the dialog came from elsewhere and was not believed; it is answered. For the record.
+    Doubted {
+        /// The leg.
+        leg: LegId,
+        /// Why.
+        why: Refusal,
     },
     /// The dialog of the leg is gone and nothing more can happen to the call; the last event with this id. It is the
     /// only event after a `cancel` that lost against a 2xx (which was ACKed and BYEd inside).
@@ -293,7 +340,12 @@ pub struct Endpoint {
     leg_index: Index<u64>,
     /// Dialogs of all legs, early ones included: counted here, as the gauges ask after every message.
     dialogs: usize,
+    reach: aim::Reach,
+    datagram_only: aim::DatagramOnly,
+    /// Checks what has to be proven.
+    guard: Option<Guard>,
     transmits: VecDeque<Transmit>,
+    errands: VecDeque<aim::Errand>,
     events: VecDeque<Event>,
 }
 
@@ -318,7 +370,11 @@ impl Endpoint {
             legs: Arena::new(shard),
             leg_index: Index::default(),
             dialogs: 0,
+            reach: aim::Reach::default(),
+            datagram_only: aim::DatagramOnly::default(),
+            guard: None,
             transmits: VecDeque::new(),
+            errands: VecDeque::new(),
             events: VecDeque::new(),
         }
     }

@@ -43,6 +43,8 @@ impl StatusCode {
     /// 420.
     pub const BAD_EXTENSION: StatusCode = StatusCode(420);
     /// 422 (RFC 4028).
+    pub const EXTENSION_REQUIRED: StatusCode = StatusCode(421);
+    /// 422, RFC 4028.
     pub const SESSION_INTERVAL_TOO_SMALL: StatusCode = StatusCode(422);
     /// 480.
     pub const TEMPORARILY_UNAVAILABLE: StatusCode = StatusCode(480);

@@ -270,7 +270,8 @@ pub fn hop(uri: &Uri<'_>) -> Option<Hop> {
     if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
         return None;
     }
-    let transport = uri.params.get("transport").unwrap_or(b"udp");
+    let said = uri.params.get("transport");
+    let transport = said.unwrap_or(b"udp");
     let protocol = if uri.scheme == Scheme::Sips || transport.eq_ignore_ascii_case(b"tls") {
         Protocol::Tls
     } else if transport.eq_ignore_ascii_case(b"tcp") {
@@ -283,12 +284,17 @@ pub fn hop(uri: &Uri<'_>) -> Option<Hop> {
     let host = uri.params.get("maddr").filter(|maddr| !maddr.is_empty()).unwrap_or(uri.host);
     let address = match ip(host) {
         Some(ip) => {
-            let port = uri.port.unwrap_or(if protocol == Protocol::Tls { 5061 } else { 5060 });
+            let port = uri.port.unwrap_or(protocol.port());
             HopAddress::Socket(SocketAddr::new(ip, port))
         }
         None => {
             let host = std::str::from_utf8(host).ok()?.trim_end_matches('.').to_ascii_lowercase();
-            HopAddress::Name { host, port: uri.port }
+            // RFC 3263 §4.1: what the URI leaves open is the domain's to say. A `sips:` URI leaves only the port open.
+            if said.is_none() && uri.port.is_none() && uri.scheme == Scheme::Sip {
+                HopAddress::Domain { host }
+            } else {
+                HopAddress::Name { host, port: uri.port }
+            }
         }
     };
     Some(Hop { protocol, address, connection: None })
@@ -381,7 +387,12 @@ mod tests {
         assert_eq!(hop_of("sip:a@192.0.2.1;transport=tls"), Some((Protocol::Tls, socket("192.0.2.1:5061"))));
         assert_eq!(hop_of("sip:a@x.example;maddr=192.0.2.2"), Some((Protocol::Udp, socket("192.0.2.2:5060"))));
         let name = HopAddress::Name { host: "example.com".into(), port: None };
-        assert_eq!(hop_of("sips:a@Example.COM."), Some((Protocol::Tls, name)));
+        assert_eq!(hop_of("sips:a@Example.COM."), Some((Protocol::Tls, name.clone())));
+        assert_eq!(hop_of("sip:a@example.com;transport=tls"), Some((Protocol::Tls, name)));
+        let domain = HopAddress::Domain { host: "example.com".into() };
+        assert_eq!(hop_of("sip:a@Example.COM."), Some((Protocol::Udp, domain)));
+        let name = HopAddress::Name { host: "example.com".into(), port: Some(5060) };
+        assert_eq!(hop_of("sip:a@example.com:5060"), Some((Protocol::Udp, name)));
         assert_eq!(hop_of("sip:a@example.com;transport=ws"), None);
         assert_eq!(hop_of("tel:+15550100"), None);
     }

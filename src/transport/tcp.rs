@@ -1,17 +1,19 @@
-//! SIP over TCP (RFC 3261 §18, RFC 5626 §4.4.1 keep-alives): accepts, connects, frames, reuses connections. Apart from
-//! datagrams because a stream has a life of its own: it must be found again, opened, limited and given up.
+//! SIP over TCP and TLS (RFC 3261 §18, RFC 5626 §4.4.1 keep-alives): accepts, connects, frames, reuses connections. Apart
+//! from datagrams because a stream has a life of its own: it must be found again, opened, limited and given up.
 
 mod connection;
 mod register;
+mod secure;
 
 use crate::clock;
 use crate::sip::transaction::ClientId;
 use crate::sip::wire::frame;
-use crate::sip::{HopAddress, Protocol, Source, Transmit};
-use crate::transport::resolve::{Families, Resolver};
+use crate::sip::{Hop, Protocol, Source, Transmit};
+use crate::tls::{Clients, Server};
 use bytes::Bytes;
 use connection::{Conversation, End, Outcome, Outgoing};
-use register::{Found, Register};
+use register::{Door, Found, Register};
+use secure::Stream;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -25,8 +27,6 @@ use tokio::sync::Notify;
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
-/// How many addresses of one name are tried.
-const ADDRESSES_TRIED: usize = 3;
 
 /// Listens on `address`. Must be called within a tokio runtime.
 ///
@@ -53,10 +53,49 @@ pub enum TcpInput {
         /// Its bytes.
         bytes: Bytes,
     },
-    /// The message of this client transaction was not sent.
-    SendFailed(ClientId),
+    /// The message of a client transaction was not sent.
+    SendFailed {
+        /// Whose.
+        transaction: ClientId,
+        /// In words.
+        why: Arc<str>,
+    },
+    /// A TLS handshake is over.
+    Handshake {
+        /// Who began it.
+        by: Initiator,
+        /// `ok`, or why not, as a bounded word.
+        result: &'static str,
+    },
     /// A connection was turned away: there are too many, of its source or in all.
     TurnedAway,
+}
+
+/// Who opened a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Initiator {
+    /// The peer.
+    Peer,
+    /// We.
+    Gateway,
+}
+
+/// What TLS needs: `None` for a side that is not served.
+#[derive(Debug, Clone, Default)]
+pub struct Security {
+    /// For peers that connect.
+    pub server: Option<Server>,
+    /// For peers that we call.
+    pub clients: Option<Clients>,
+}
+
+/// A listener of the hub.
+#[derive(Debug)]
+pub struct Listener {
+    /// [`Protocol::Tcp`] or [`Protocol::Tls`].
+    pub protocol: Protocol,
+    /// Bound and listening.
+    pub socket: TcpListener,
 }
 
 /// Takes what comes out. Called on the runtime's threads: it must not block. Where it has no room for a message it gives
@@ -83,8 +122,8 @@ pub struct Settings {
     pub inbound: usize,
     /// How large one message may be.
     pub frame: frame::Limits,
-    /// For hops given by name; `None` for the system's, over the families of the listeners.
-    pub resolver: Option<Resolver>,
+    /// Certificates and trust.
+    pub security: Security,
     /// Who is let in; everybody if there is none.
     pub gate: Option<Gate>,
 }
@@ -136,7 +175,6 @@ struct Guard {
 struct Shared {
     register: Mutex<Register>,
     settings: Settings,
-    resolver: Resolver,
     /// Local addresses that connections of ours may come from: peers know us by them.
     locals: Vec<IpAddr>,
     runtime: Handle,
@@ -171,7 +209,7 @@ impl Default for Settings {
             inbound_per_source: 256,
             inbound: 4096,
             frame: frame::Limits::default(),
-            resolver: None,
+            security: Security::default(),
             gate: None,
         }
     }
@@ -182,19 +220,17 @@ impl Default for Settings {
 impl Hub {
     /// Serves `listeners` with the default [`Settings`]. Must be called within a tokio runtime with IO and time.
     #[must_use]
-    pub fn spawn(listeners: Vec<TcpListener>, on_input: OnInput) -> HubHandle {
+    pub fn spawn(listeners: Vec<Listener>, on_input: OnInput) -> HubHandle {
         Self::spawn_with(Settings::default(), listeners, on_input)
     }
 
     /// Serves `listeners`. Must be called within a tokio runtime with IO and time.
     #[must_use]
-    pub fn spawn_with(settings: Settings, listeners: Vec<TcpListener>, on_input: OnInput) -> HubHandle {
+    pub fn spawn_with(settings: Settings, listeners: Vec<Listener>, on_input: OnInput) -> HubHandle {
         let locals: Vec<IpAddr> =
-            listeners.iter().filter_map(|listener| Some(listener.local_addr().ok()?.ip())).collect();
-        let resolver =
-            settings.resolver.clone().unwrap_or_else(|| Resolver::system(Families::of(locals.iter().copied())));
+            listeners.iter().filter_map(|listener| Some(listener.socket.local_addr().ok()?.ip())).collect();
         let register = Mutex::new(Register::default());
-        let shared = Arc::new(Shared { register, settings, resolver, locals, runtime: Handle::current(), on_input });
+        let shared = Arc::new(Shared { register, settings, locals, runtime: Handle::current(), on_input });
         for listener in listeners {
             let task = accept(Arc::clone(&shared), listener);
             shared.register().acceptors.spawn_on(task, &shared.runtime);
@@ -212,12 +248,11 @@ impl HubHandle {
     /// new one. What cannot be sent comes back as [`TcpInput::SendFailed`] if it names a transaction.
     pub fn send(&self, transmit: Transmit) {
         let shared = &self.guard.shared;
-        if transmit.hop.protocol == Protocol::Tcp {
-            shared.dispatch(Outgoing::new(transmit));
+        if transmit.hop.protocol == Protocol::Udp {
+            tracing::warn!("a message for datagrams was given to the streams; not sent");
+            shared.fail(Outgoing::new(transmit), &Arc::from("a datagram"));
         } else {
-            // What was meant for TLS must never leave in the clear.
-            tracing::warn!(protocol = ?transmit.hop.protocol, "a message for another transport was given to TCP; not sent");
-            shared.fail(Outgoing::new(transmit));
+            shared.dispatch(Outgoing::new(transmit));
         }
     }
 
@@ -261,10 +296,10 @@ impl Shared {
         self.register.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fail(&self, outgoing: Outgoing) {
+    fn fail(&self, outgoing: Outgoing, why: &Arc<str>) {
         if let Some(transaction) = outgoing.transmit.transaction {
             // A failure is small and always taken.
-            let _ = (self.on_input)(TcpInput::SendFailed(transaction));
+            let _ = (self.on_input)(TcpInput::SendFailed { transaction, why: Arc::clone(why) });
         }
     }
 
@@ -275,10 +310,10 @@ impl Shared {
             Found::Queued => None,
             Found::Refused(outgoing) => Some(outgoing),
             Found::Nothing(outgoing) => {
-                let address = outgoing.transmit.hop.address.clone();
-                let (place, refused) = register.open(address.clone(), self.settings.queue, outgoing);
+                let hop = outgoing.transmit.hop.clone();
+                let (place, refused) = register.open(Door::of(&hop), self.settings.queue, outgoing);
                 if let Some(place) = place {
-                    let task = dial(Arc::clone(self), place, address);
+                    let task = dial(Arc::clone(self), place, hop);
                     register.tasks.spawn_on(task, &self.runtime);
                 }
                 refused
@@ -286,29 +321,34 @@ impl Shared {
         };
         drop(register);
         if let Some(outgoing) = refused {
-            self.fail(outgoing);
+            self.fail(outgoing, &Arc::from("the peer does not read its connection, or this gateway stops"));
         }
     }
 
     /// Talks over `stream` until it ends, then settles what was left unsent.
-    async fn serve(self: Arc<Self>, mut place: register::Place, stream: TcpStream, peer: SocketAddr) {
-        let outcome = match stream.local_addr() {
+    async fn serve(self: Arc<Self>, mut place: register::Place, stream: Stream, peer: SocketAddr) {
+        let (protocol, local) = stream.ends();
+        let outcome = match local {
             Ok(local) => {
-                let local = canonical(local);
-                let source = Source { protocol: Protocol::Tcp, peer, local, connection: Some(place.id) };
+                let source = Source { protocol, peer, local: canonical(local), connection: Some(place.id) };
                 let conversation = Conversation::new(source, &self.settings, &self.on_input);
-                conversation.run(stream, &mut place.queue, &place.stop).await
+                match stream {
+                    Stream::Plain(mut stream) => conversation.run(stream.split(), &mut place.queue, &place.stop).await,
+                    Stream::Secure(stream) => {
+                        conversation.run(tokio::io::split(stream), &mut place.queue, &place.stop).await
+                    }
+                }
             }
             Err(_) => Outcome { end: End::Lost, untouched: None, partial: None },
         };
-        self.settle(place, outcome);
+        self.settle(place, outcome, &Arc::from("the connection was lost"));
     }
 
     /// Takes an ended connection off the register and decides what becomes of its messages.
-    fn settle(self: &Arc<Self>, mut place: register::Place, outcome: Outcome) {
+    fn settle(self: &Arc<Self>, mut place: register::Place, outcome: Outcome, why: &Arc<str>) {
         self.register().forget(place.id);
         if let Some(outgoing) = outcome.partial {
-            self.fail(outgoing);
+            self.fail(outgoing, why);
         }
         place.queue.close();
         let queued = std::iter::from_fn(|| place.queue.try_recv().ok());
@@ -317,27 +357,20 @@ impl Shared {
             if outcome.end == End::Lost && outgoing.again() {
                 self.dispatch(outgoing);
             } else {
-                self.fail(outgoing);
+                self.fail(outgoing, why);
             }
         }
     }
 
-    async fn connect(&self, address: &HopAddress) -> io::Result<(TcpStream, SocketAddr)> {
-        let candidates = match address {
-            HopAddress::Socket(address) => vec![*address],
-            HopAddress::Name { host, port } => {
-                self.resolver.resolve(host, *port, Protocol::Tcp).await.map_err(io::Error::other)?
-            }
+    async fn connect(&self, hop: &Hop) -> io::Result<(Stream, SocketAddr)> {
+        let peer = hop.address.socket().ok_or_else(|| io::Error::other("a name that nobody resolved"))?;
+        let in_time = |_| io::Error::from(io::ErrorKind::TimedOut);
+        let stream = tokio::time::timeout(self.settings.connect, self.handshake(peer)).await.map_err(in_time)??;
+        let stream = match hop.protocol {
+            Protocol::Tls => self.secure_call(hop, peer, stream).await?,
+            Protocol::Udp | Protocol::Tcp => Stream::Plain(stream),
         };
-        let mut problem = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for peer in candidates.into_iter().take(ADDRESSES_TRIED) {
-            match tokio::time::timeout(self.settings.connect, self.handshake(peer)).await {
-                Ok(Ok(stream)) => return Ok((stream, peer)),
-                Ok(Err(refused)) => problem = refused,
-                Err(_) => problem = io::Error::from(io::ErrorKind::TimedOut),
-            }
-        }
-        Err(problem)
+        Ok((stream, peer))
     }
 
     async fn handshake(&self, peer: SocketAddr) -> io::Result<TcpStream> {
@@ -358,46 +391,61 @@ impl Shared {
 }
 
 /// Takes connections in until aborted.
-async fn accept(shared: Arc<Shared>, listener: TcpListener) {
+async fn accept(shared: Arc<Shared>, listener: Listener) {
+    let Listener { protocol, socket } = listener;
     loop {
-        let (stream, peer) = match listener.accept().await {
+        let (stream, peer) = match socket.accept().await {
             Ok((stream, peer)) => (stream, canonical(peer)),
             Err(problem) => {
-                tracing::warn!(%problem, "cannot accept a TCP connection");
+                tracing::warn!(%problem, "cannot accept a connection");
                 clock::sleep(ACCEPT_REST).await;
                 continue;
             }
         };
         let welcome = shared.settings.gate.as_ref().map_or(Welcome::Peer, |gate| gate.0(peer.ip()));
         let mut register = shared.register();
-        let Some(place) = register.admit(peer, welcome, &shared.settings) else {
+        let Some(place) = register.admit(Door::peer(protocol, peer), peer, welcome, &shared.settings) else {
             drop(register);
-            tracing::debug!(%peer, "a TCP connection was turned away: too many");
+            tracing::debug!(%peer, "a connection was turned away: too many");
             if welcome != Welcome::Nobody {
                 (shared.on_input)(TcpInput::TurnedAway);
             }
             continue;
         };
         let _ = stream.set_nodelay(true); // slower without, not wrong
-        register.tasks.spawn_on(Arc::clone(&shared).serve(place, stream, peer), &shared.runtime);
+        let task = receive(Arc::clone(&shared), protocol, place, stream, peer);
+        register.tasks.spawn_on(task, &shared.runtime);
+    }
+}
+
+/// Serves a connection that a peer opened, after the handshake if it is to have one.
+async fn receive(shared: Arc<Shared>, protocol: Protocol, place: register::Place, stream: TcpStream, peer: SocketAddr) {
+    let stream = match protocol {
+        Protocol::Tls => shared.secure_answer(peer, stream).await,
+        Protocol::Udp | Protocol::Tcp => Ok(Stream::Plain(stream)),
+    };
+    match stream {
+        Ok(stream) => shared.serve(place, stream, peer).await,
+        Err(problem) => {
+            let outcome = Outcome { end: End::Refused, untouched: None, partial: None };
+            shared.settle(place, outcome, &Arc::from(problem.to_string()));
+        }
     }
 }
 
 /// Opens a connection and serves it; whatever was queued meanwhile shares its fate.
-async fn dial(shared: Arc<Shared>, place: register::Place, address: HopAddress) {
+async fn dial(shared: Arc<Shared>, place: register::Place, hop: Hop) {
     let stop: Arc<Notify> = Arc::clone(&place.stop);
     let connected = tokio::select! {
-        connected = shared.connect(&address) => connected,
+        connected = shared.connect(&hop) => connected,
         () = stop.notified() => Err(io::Error::from(io::ErrorKind::Interrupted)),
     };
     match connected {
-        Ok((stream, peer)) => {
-            shared.register().also_reaches(place.id, HopAddress::Socket(peer));
-            shared.serve(place, stream, peer).await;
-        }
+        Ok((stream, peer)) => shared.serve(place, stream, peer).await,
         Err(problem) => {
-            tracing::debug!(?address, %problem, "no TCP connection");
-            shared.settle(place, Outcome { end: End::Refused, untouched: None, partial: None });
+            tracing::debug!(%hop, %problem, "no connection");
+            let outcome = Outcome { end: End::Refused, untouched: None, partial: None };
+            shared.settle(place, outcome, &Arc::from(secure::words(hop.protocol, &problem)));
         }
     }
 }
@@ -410,3 +458,5 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 #[path = "tcp_tests.rs"]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

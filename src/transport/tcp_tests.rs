@@ -2,7 +2,7 @@
 //! patience after which a test that hangs fails.
 
 use super::*;
-use crate::sip::{ConnectionId, Hop};
+use crate::sip::{ConnectionId, Hop, HopAddress};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
@@ -38,6 +38,7 @@ fn rig_on(settings: Settings, listener: TcpListener) -> Rig {
         let _ = sender.send(input);
         None
     });
+    let listener = Listener { protocol: Protocol::Tcp, socket: listener };
     Rig { hub: Hub::spawn_with(settings, vec![listener], on_input), address, inputs }
 }
 
@@ -68,7 +69,7 @@ impl Rig {
 
     async fn failure(&mut self) -> ClientId {
         match self.input().await {
-            TcpInput::SendFailed(transaction) => transaction,
+            TcpInput::SendFailed { transaction, .. } => transaction,
             other => panic!("{other:?}"),
         }
     }
@@ -269,32 +270,28 @@ async fn a_connection_without_traffic_is_closed() {
 }
 
 #[tokio::test]
-async fn a_name_is_resolved_its_addresses_tried_in_turn_and_the_order_of_messages_kept() {
-    let lookup = |_: String| -> crate::transport::resolve::Lookup {
-        // Nobody listens on the second loopback address at the port of the first.
-        Box::pin(async { Ok(vec!["127.0.0.2".parse().unwrap(), "127.0.0.1".parse().unwrap()]) })
-    };
-    let resolver = Resolver::with(Families::V4, lookup, clock::now);
-    let mut rig = rig(Settings { resolver: Some(resolver), ..Settings::default() }).await;
+async fn an_address_is_one_whether_it_was_found_by_a_name_or_not_and_the_order_of_messages_is_kept() {
+    let mut rig = rig(Settings::default()).await;
     let peer = listener().await;
     let address = peer.local_addr().unwrap();
-    let name = HopAddress::Name { host: "pbx.example.com".to_owned(), port: Some(address.port()) };
-    rig.hub.send(to(name.clone(), None, b"first ", Some(1)));
-    rig.hub.send(to(name, None, MESSAGE, Some(2)));
+    let server = HopAddress::Server { host: "pbx.example.com".to_owned(), address };
+    rig.hub.send(to(server.clone(), None, b"first ", Some(1)));
+    rig.hub.send(to(server, None, MESSAGE, Some(2)));
     let mut stream = accepted(&peer).await;
     assert_eq!(receive(&mut stream, 6 + MESSAGE.len()).await, [b"first ", MESSAGE].concat());
-    // Found under its address too from now on.
     rig.hub.send(request(address, b"third", 3));
     assert_eq!(receive(&mut stream, 5).await, b"third");
     assert!(rig.inputs.try_recv().is_err());
 }
 
 #[tokio::test]
-async fn what_was_meant_for_another_transport_does_not_leave_in_the_clear() {
+async fn a_name_that_nobody_resolved_and_a_datagram_are_not_sent() {
     let mut rig = rig(Settings::default()).await;
     let peer = listener().await;
-    let mut transmit = request(peer.local_addr().unwrap(), b"secret", 5);
-    transmit.hop.protocol = Protocol::Tls;
+    rig.hub.send(to(HopAddress::Name { host: "pbx.example.com".to_owned(), port: None }, None, b"x", Some(4)));
+    assert_eq!(rig.failure().await, client(4));
+    let mut transmit = request(peer.local_addr().unwrap(), b"x", 5);
+    transmit.hop.protocol = Protocol::Udp;
     rig.hub.send(transmit);
     assert_eq!(rig.failure().await, client(5));
     assert_eq!(rig.hub.census(), Census::default());
@@ -374,7 +371,8 @@ async fn a_stream_waits_while_there_is_no_room_for_its_message_and_loses_none() 
     });
     let listener = listener().await;
     let address = listener.local_addr().unwrap();
-    let _hub = Hub::spawn_with(Settings::default(), vec![listener], on_input);
+    let _hub =
+        Hub::spawn_with(Settings::default(), vec![Listener { protocol: Protocol::Tcp, socket: listener }], on_input);
     let mut peer = patiently(TcpStream::connect(address)).await.unwrap();
     let messages: Vec<Vec<u8>> = (0..3)
         .map(|number| format!("OPTIONS sip:{number}.example.com SIP/2.0\r\nContent-Length: 0\r\n\r\n").into_bytes())

@@ -1,8 +1,8 @@
 //! The address of a trunk for calls towards it. It stands apart because the same reading of configured SIP addresses
 //! serves the check of the file, the trunks and the targets.
 
+use crate::sip::Hop;
 use crate::sip::uri::{Scheme, Uri, escape_user, hop};
-use crate::sip::{Hop, Protocol};
 use std::borrow::Cow;
 
 /// Where calls towards a trunk go.
@@ -12,6 +12,8 @@ pub struct TrunkAddress {
     pub hop: Hop,
     /// What stands behind the `@`: host, port and URI parameters, as configured.
     authority: String,
+    /// `sip` or `sips`.
+    scheme: &'static str,
 }
 
 // === impl TrunkAddress ===
@@ -31,7 +33,8 @@ impl TrunkAddress {
             return Err("has a header part, which a trunk's address cannot have".to_owned());
         }
         let authority = String::from_utf8_lossy(uri.rest).trim_end_matches('?').to_owned();
-        Ok(Self { hop: configured_hop(&uri)?, authority })
+        let scheme = if uri.scheme == Scheme::Sips { "sips" } else { "sip" };
+        Ok(Self { hop: configured_hop(&uri)?, authority, scheme })
     }
 
     /// Its own URI, as OPTIONS asks for it.
@@ -43,7 +46,7 @@ impl TrunkAddress {
     /// The Request-URI of a call to `number`.
     #[must_use]
     pub fn request_uri(&self, number: &str) -> String {
-        format!("sip:{}@{}", escape_user(number), self.authority)
+        format!("{}:{}@{}", self.scheme, escape_user(number), self.authority)
     }
 }
 
@@ -63,11 +66,7 @@ pub(crate) fn configured_hop(uri: &Uri<'_>) -> Result<Hop, String> {
     if uri.scheme == Scheme::Tel {
         return Err("a tel: URI has no host".to_owned());
     }
-    let hop = hop(uri).ok_or("transport is not udp or tcp")?;
-    if hop.protocol == Protocol::Tls {
-        return Err("TLS is not in this version".to_owned());
-    }
-    Ok(hop)
+    hop(uri).ok_or_else(|| "transport is not udp, tcp or tls".to_owned())
 }
 
 #[cfg(test)]
@@ -80,6 +79,7 @@ mod tests {
             ("sip:192.0.2.10", "sip:7000@192.0.2.10"),
             ("192.0.2.10:5070", "sip:7000@192.0.2.10:5070"),
             ("sip:pbx.example.com;transport=tcp", "sip:7000@pbx.example.com;transport=tcp"),
+            ("sips:pbx.example.com", "sips:7000@pbx.example.com"),
             ("sip:[2001:db8::1]:5060", "sip:7000@[2001:db8::1]:5060"),
         ] {
             assert_eq!(TrunkAddress::parse(address).unwrap().request_uri("7000"), uri);
@@ -92,9 +92,7 @@ mod tests {
     fn what_leads_nowhere_is_refused_with_the_reason() {
         for (address, why) in [
             ("sip:100@192.0.2.10", "user part"),
-            ("sips:192.0.2.10", "TLS"),
-            ("sip:192.0.2.10;transport=tls", "TLS"),
-            ("sip:192.0.2.10;transport=sctp", "udp or tcp"),
+            ("sip:192.0.2.10;transport=sctp", "udp, tcp or tls"),
             ("tel:+15550100", "user part"),
             ("sip:192.0.2.10?x=y", "header part"),
             ("http://192.0.2.10", "bad port"),

@@ -3,7 +3,11 @@
 
 pub mod address;
 pub mod admission;
+pub mod binding;
 pub mod health;
+pub mod profile;
+pub mod registrar;
 pub mod table;
 
+pub use registrar::Registrar;
 pub use table::{Table, Trunk};

@@ -4,9 +4,11 @@ use super::address::TrunkAddress;
 use super::admission::Admission;
 use super::health::Health;
 use crate::config::{self, Config, value::Peer};
+use crate::error::Termination;
 use crate::identity::headers::PassList;
 use crate::identity::region::Region;
 use crate::record::Step;
+use crate::sip::auth::{Hash, Login};
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ pub struct Trunk {
     pub health: Arc<Health>,
     /// Where calls towards it go, if it has an `address`.
     pub address: Option<TrunkAddress>,
+    /// What its requests must prove, if it has `auth`.
+    pub login: Option<Arc<Login>>,
     /// Numbers for what is dialled inside the PBX.
     pub extensions: HashMap<String, String>,
     /// Which of its headers go on to every target.
@@ -42,6 +46,8 @@ struct KnownPeer {
 #[derive(Debug, Default)]
 pub struct Table {
     trunks: Vec<Arc<Trunk>>,
+    /// The trunk that every call is taken for; only `explain` assumes one.
+    assumed: Option<Arc<Trunk>>,
 }
 
 /// How exactly a trunk names an address; the greatest wins.
@@ -100,12 +106,32 @@ impl Table {
                 health,
                 address: trunk.address.as_deref().and_then(|address| TrunkAddress::parse(address).ok()),
                 peers: trunk.peers.iter().map(known).collect(),
+                login: trunk.auth.as_ref().map(|auth| Arc::new(login(auth))),
                 extensions: extensions(trunk),
                 pass: PassList::new(&trunk.pass_headers),
                 config: trunk.clone(),
             })
         };
-        Self { trunks: config.trunks.iter().map(trunk).collect() }
+        Self { trunks: config.trunks.iter().map(trunk).collect(), assumed: None }
+    }
+
+    /// The same table, which takes every call for one of this trunk; none if there is no such trunk.
+    #[must_use]
+    pub fn assuming(self, name: &str) -> Option<Self> {
+        let assumed = self.by_name(name)?;
+        Some(Self { assumed: Some(assumed), ..self })
+    }
+
+    /// The addresses that the names in `peers` have in this table, as [`Table::new`] takes them.
+    #[must_use]
+    pub fn resolved(&self) -> HashMap<String, Vec<IpAddr>> {
+        let peers = self.trunks.iter().flat_map(|trunk| &trunk.peers);
+        peers
+            .filter_map(|known| match &known.peer {
+                Peer::Name(name) => Some((name.clone(), known.addresses.clone())),
+                Peer::Net(_) => None,
+            })
+            .collect()
     }
 
     /// The names in `peers` that are to be resolved for [`Table::new`], each once.
@@ -141,6 +167,9 @@ impl Table {
         // `max_by_key` would give the last of equals; the file's order says the first.
         let best = fits.iter().enumerate().rev().max_by_key(|(_, fit)| **fit).filter(|(_, fit)| fit.is_some());
         let best = best.map(|(position, _)| position);
+        if self.assumed.is_some() {
+            return self.assumed.clone();
+        }
         self.explain(source, &fits, best, steps);
         self.trunks.get(best?).cloned()
     }
@@ -149,6 +178,12 @@ impl Table {
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<Arc<Trunk>> {
         self.trunks.iter().find(|trunk| trunk.config.name == name).cloned()
+    }
+
+    /// The trunks that are found by their user: those with `auth` and without `peers`.
+    pub fn by_user(&self) -> impl Iterator<Item = (&Arc<Trunk>, &Arc<Login>)> {
+        let nowhere = self.trunks.iter().filter(|trunk| trunk.peers.is_empty());
+        nowhere.filter_map(|trunk| trunk.login.as_ref().map(|login| (trunk, login)))
     }
 
     /// All of them, in the order of the file.
@@ -170,9 +205,32 @@ impl Table {
     }
 }
 
+fn login(auth: &config::auth::TrunkAuth) -> Login {
+    let hash = |algorithm: &config::auth::Algorithm| match algorithm {
+        config::auth::Algorithm::Md5 => Hash::Md5,
+        config::auth::Algorithm::Sha256 => Hash::Sha256,
+        config::auth::Algorithm::Sha512 => Hash::Sha512_256,
+    };
+    Login {
+        username: auth.username.clone(),
+        password: auth.password.expose().to_owned(),
+        hashes: auth.algorithms.iter().map(hash).collect(),
+    }
+}
+
 // === impl Trunk ===
 
 impl Trunk {
+    /// An end as this PBX is told it: `causes` of the configuration, unless the route's fallback has words of its own.
+    #[must_use]
+    pub fn told(&self, end: &Termination) -> Termination {
+        let known = self.config.causes.get(end.cause.entry().code).filter(|_| end.phrase.is_none());
+        match known {
+            Some(told) => Termination { status: told.status.or(end.status), told: told.q850, ..end.clone() },
+            None => end.clone(),
+        }
+    }
+
     fn fit(&self, source: IpAddr) -> Option<Fit> {
         self.peers.iter().filter_map(|known| known.fit(source)).max()
     }

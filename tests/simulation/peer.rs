@@ -209,7 +209,10 @@ impl Peer {
             }
             Event::ReinviteAnswered { leg, .. } => self.acknowledge(now, leg),
             Event::Acknowledged { leg, .. } => self.talk(now, leg),
-            Event::Unacknowledged { leg } => {
+            Event::RefreshDue { leg } => {
+                let _ = self.endpoint.refresh(now, leg, None);
+            }
+            Event::Unacknowledged { leg } | Event::SessionExpired { leg } => {
                 let _ = self.endpoint.bye(now, leg, Vec::new());
             }
             Event::Reinvited { leg, .. } => {
@@ -232,7 +235,11 @@ impl Peer {
             | Event::Refused { .. }
             | Event::Unanswered { .. }
             | Event::Cancelled { .. }
+            | Event::Doubted { .. }
             | Event::Replied { .. }
+            | Event::Noted { .. }
+            | Event::Refreshed { .. }
+            | Event::Unpracked { .. }
             | Event::HungUp { .. } => {}
         }
     }

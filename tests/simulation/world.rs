@@ -93,7 +93,7 @@ impl RelaySink for Ports {
                     assert!(!to_us, "audio to ourselves: {remote}");
                 }
             }
-            RelayCommand::Watch(_) | RelayCommand::Reset(_) => {}
+            RelayCommand::Watch(_) | RelayCommand::Reset(_) | RelayCommand::Play { .. } | RelayCommand::Quiet(_) => {}
         }
     }
 }

@@ -12,7 +12,7 @@ const FILLING: u32 = 20_000;
 /// What comes after that must find room in what is there.
 const FLOOD: u32 = 60_000;
 /// What the second flood may add: transactions and records of the strangers that were answered, and what an allocator
-/// does with them. The same flood without a guard takes hundreds of megabytes.
+/// does with them. Without a guard the same flood adds twice as much, and would go on adding.
 const GROWTH: u64 = 32 << 20;
 
 /// One message from each of these sources: calls, questions, scans, registrations and garbage in turn.

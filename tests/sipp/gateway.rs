@@ -196,7 +196,10 @@ fn configuration(scenario: &Scenario, ports: &Ports) -> String {
     let more = scenario.more.replace("{silent}", &ports.silent.to_string());
     let cloud_port = ports.cloud;
     let address = ports.human.map(|port| format!("address = \"sip:127.0.0.1:{port}\"")).unwrap_or_default();
-    let transport = if scenario.cloud_transport == Transport::Tcp { ";transport=tcp" } else { "" };
+    let transport = match scenario.cloud_transport {
+        Transport::Tcp if scenario.says_transport => ";transport=tcp",
+        _ => "",
+    };
     let (first, last) = media_ports();
     format!(
         r#"

@@ -51,6 +51,7 @@ scenarios! {
     a_declined_call_is_declined_for_the_pbx
     an_unknown_address_is_unknown_for_the_pbx
     an_overloaded_target_is_overloaded_for_the_pbx
+    a_pbx_is_told_what_its_trunk_says
     a_target_that_only_rings_is_cancelled
     a_silent_target_times_out
     early_media_reaches_the_pbx
@@ -96,6 +97,18 @@ scenarios! {
     options_are_answered
     a_merged_request_is_refused_and_the_call_goes_on
     a_stray_bye_and_a_stray_cancel_are_told_so
+    a_reliable_183_is_repeated_until_its_prack_and_holds_the_answer_back
+    a_progress_that_is_never_acknowledged_is_refused
+    a_caller_without_a_required_extension_is_told_its_name
+    the_clouds_progress_is_acknowledged_in_order
+    a_lost_prack_is_sent_again
+    forks_with_early_media_are_one_dialog_for_the_pbx
+    progress_without_media_and_ringing_pass_as_they_are
+    a_caller_can_be_answered_at_once
+    too_short_a_session_gets_422_and_the_pbx_refreshes_the_longer_one
+    a_422_of_the_cloud_is_followed_in_the_same_call
+    the_cloud_is_refreshed_by_update_and_by_reinvite
+    a_refresher_that_vanished_ends_both_legs
     a_withheld_caller_is_nobody_for_the_cloud
     a_policy_reveals_a_withheld_caller
     a_diverted_call_names_whom_the_caller_dialled
@@ -105,6 +118,10 @@ scenarios! {
     allowed_headers_pass_and_no_others
     headers_beyond_the_limit_give_way_in_order
     an_identity_with_unescaped_quotes_counts
+    a_target_where_nobody_listens_is_noticed_at_once
+    a_large_invite_goes_by_tcp
+    a_large_invite_comes_by_udp_where_there_is_no_tcp
+    a_contact_behind_nat_is_not_followed
     options_are_refused_when_every_target_is_down
     a_target_that_is_down_is_passed_over
     a_target_that_is_back_is_called_again
@@ -112,6 +129,14 @@ scenarios! {
     a_scanner_is_dropped_and_banned
     a_stranger_that_asks_too_fast_is_limited
     a_stranger_is_banned_and_the_ban_is_lifted
+    a_pbx_that_proves_itself_comes_in_by_its_user
+    challenges_are_offered_by_their_strength
+    a_wrong_password_is_refused
+    an_answer_to_an_old_challenge_is_stale
+    a_pbx_registers_asks_and_takes_back
+    a_cloud_that_wants_a_password_gets_it_in_every_request
+    a_password_that_is_refused_is_not_tried_again
+    the_gateway_registers_at_the_cloud
 }
 
 fn play(name: &str) {
@@ -162,7 +187,7 @@ fn play(name: &str) {
 }
 
 fn cloud_part(scenario: &Scenario, human_port: Option<u16>) -> Option<Part> {
-    let name = scenario.cloud.as_deref().filter(|name| *name != "silent")?;
+    let name = scenario.cloud.as_deref().filter(|name| !matches!(*name, "silent" | "nobody"))?;
     Some(Part::cloud(scenario, name, human_port))
 }
 

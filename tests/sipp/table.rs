@@ -17,12 +17,15 @@ pub struct Scenario {
     /// More arguments for the PBX's SIPp.
     #[serde(default)]
     pub pbx_options: Vec<String>,
-    /// `cloud-NAME.xml`; `silent` is a socket that never speaks; absent: the call must not get that far.
+    /// `cloud-NAME.xml`; `silent` is a socket that never speaks, `nobody` a port without one; absent: the call must not get that far.
     #[serde(default)]
     pub cloud: Option<String>,
     /// How the gateway reaches the cloud.
     #[serde(default)]
     pub cloud_transport: Transport,
+    /// Whether the target's URI says so.
+    #[serde(default = "yes")]
+    pub says_transport: bool,
     /// More arguments for the cloud's SIPp.
     #[serde(default)]
     pub cloud_options: Vec<String>,
@@ -109,6 +112,10 @@ pub fn read() -> Vec<Scenario> {
 /// The row of a test.
 pub fn find(name: &str) -> Scenario {
     read().into_iter().find(|row| row.name == name).unwrap_or_else(|| panic!("scenarios.toml has no row `{name}`"))
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn cloud() -> Vec<String> {

@@ -1,12 +1,14 @@
 //! Whom a `Refer-To` means. A peer may name any host of the internet; what is called is only what the configuration
 //! knows: an address of a trunk or target as it was named, else the number alone at the call's own trunk.
 
-use crate::call::Policy;
+use crate::call::{Policy, terms};
 use crate::config::value::Peer;
 use crate::record::Lane;
+use crate::sip::Hop;
+use crate::sip::endpoint::Terms;
+use crate::sip::endpoint::aim::Path;
 use crate::sip::header::ReferTo;
 use crate::sip::uri::{self, Scheme, Uri};
-use crate::sip::{Hop, HopAddress};
 use crate::trunk::Trunk;
 use std::net::IpAddr;
 
@@ -17,6 +19,12 @@ pub(super) struct Destination {
     pub hop: Hop,
     /// Codecs it takes; `None` for all.
     pub takes: Option<Vec<String>>,
+    /// How it is reached in signalling, where that is not the usual way.
+    pub path: Path,
+    /// What is agreed with it besides RFC 3261.
+    pub terms: Terms,
+    /// The address that it sends media to, if not the usual one.
+    pub media_address: Option<IpAddr>,
     pub lane: Lane,
     /// For the record: `7001 at trunk pbx`.
     pub name: String,
@@ -27,10 +35,7 @@ pub(super) struct Destination {
 impl Destination {
     /// The address that is called, if it needs no DNS.
     pub fn address(&self) -> Option<IpAddr> {
-        match &self.hop.address {
-            HopAddress::Socket(address) => Some(address.ip()),
-            HopAddress::Name { .. } => None,
-        }
+        self.hop.address.socket().map(|address| address.ip())
     }
 }
 
@@ -51,6 +56,9 @@ pub(super) fn resolve(policy: &Policy, trunk: &Trunk, to: &ReferTo) -> Result<De
                 hop: known.address.as_ref().filter(|_| uri.port.is_none()).map_or(hop, |address| address.hop.clone()),
                 request_uri: to.uri.clone(),
                 takes: known.config.codecs.clone(),
+                path: known.config.path(),
+                terms: terms::of_fallback(&known.config),
+                media_address: known.config.media_address(),
                 lane: Lane::Pbx,
                 name: format!("{user} at trunk {}", known.config.name),
             });
@@ -62,6 +70,9 @@ pub(super) fn resolve(policy: &Policy, trunk: &Trunk, to: &ReferTo) -> Result<De
                 hop: target.hop.clone(),
                 request_uri: to.uri.clone(),
                 takes: target.codecs.clone(),
+                path: target.path.clone(),
+                terms: terms::of_target(target),
+                media_address: target.media_address,
                 lane: Lane::CloudSip,
                 name: format!("{user} at target {}", target.name),
             });
@@ -79,6 +90,9 @@ pub(super) fn resolve(policy: &Policy, trunk: &Trunk, to: &ReferTo) -> Result<De
         request_uri: address.request_uri(&user),
         hop: address.hop.clone(),
         takes: trunk.config.codecs.clone(),
+        path: trunk.config.path(),
+        terms: terms::of_fallback(&trunk.config),
+        media_address: trunk.config.media_address(),
         lane: Lane::Pbx,
         name: format!("{user} at trunk {name}"),
     })

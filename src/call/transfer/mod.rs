@@ -165,6 +165,7 @@ impl Call {
         leg.offered.clone_from(&formats);
         leg.formats = formats;
         leg.takes.clone_from(&to.takes);
+        leg.media_address = to.media_address;
         leg.signalling = to.address();
         let body = self.in_place(side, &mut leg, |call| call.describe(desk, side, Direction::SendRecv, Kind::Offer));
         // Whom the new party will talk to: the caller, or for a caller's replacement whoever was called.
@@ -185,7 +186,7 @@ impl Call {
             headers,
             body,
         };
-        leg.id = desk.endpoint.invite(now, invite);
+        leg.id = desk.endpoint.invite_by(now, invite, to.path.clone(), &to.terms);
         desk.legs.insert(leg.id, self.key);
         self.journal.moment(now, Lane::Trunkline, to.lane, "INVITE", Some(to.request_uri.clone()));
         let ring = Some(desk.timers.insert(now + RING, (self.key, CallTimer::Transfer)));

@@ -55,6 +55,7 @@ impl Call {
         let mut leg = Leg::new(arrival.leg, Phase::AwaitingAck, desk.entropy.next_u64() >> 1);
         leg.signalling = Some(arrival.source.peer.ip().to_canonical());
         leg.takes = self.leg(side).and_then(|leg| leg.takes.clone());
+        leg.media_address = self.leg(side).and_then(|leg| leg.media_address);
         leg.theirs.clone_from(&formats);
         leg.formats = formats;
         leg.remote.clone_from(&offer);

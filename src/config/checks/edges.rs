@@ -23,9 +23,11 @@ impl Check<'_> {
             }
         }
         if let Some(advertise) = &sip.advertise {
-            self.advertise(&place.key("advertise"), "sip", advertise);
+            self.advertise(&place.key("advertise"), "[sip]", advertise);
         }
-        for (key, span) in [("t1", sip.t1), ("t2", sip.t2), ("max_duration", sip.max_duration)] {
+        for (key, span) in
+            [("t1", sip.t1), ("t2", sip.t2), ("max_duration", sip.max_duration), ("failover_after", sip.failover_after)]
+        {
             self.positive(&place.key(key), key, span);
         }
         if sip.t2 < sip.t1 {
@@ -38,7 +40,7 @@ impl Check<'_> {
         let media = &self.config.media;
         let place = self.top().key("media");
         if let Some(advertise) = &media.advertise {
-            self.advertise(&place.key("advertise"), "media", advertise);
+            self.advertise(&place.key("advertise"), "[media]", advertise);
         } else if self.config.media_host().is_none() && !self.config.sip.listen.is_empty() {
             let remedy =
                 "add `advertise = \"ADDRESS\"` to [media], the address that the PBX and the cloud send media to";
@@ -60,16 +62,16 @@ impl Check<'_> {
         }
     }
 
-    fn advertise(&mut self, place: &Place<'_>, section: &str, advertise: &str) {
+    pub(super) fn advertise(&mut self, place: &Place<'_>, section: &str, advertise: &str) {
         let bare = advertise.trim_start_matches('[').trim_end_matches(']');
         if bare.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified()) {
-            let message = format!("`advertise` of [{section}] is {advertise}, which nobody can reach");
+            let message = format!("`advertise` of {section} is {advertise}, which nobody can reach");
             self.wrong(place, message, "write the address that peers reach this machine by");
         } else if !is_host(bare) {
-            let message = format!("`advertise` of [{section}] is no host: `{advertise}`");
+            let message = format!("`advertise` of {section} is no host: `{advertise}`");
             self.wrong(place, message, "write an IP address or a host name, without scheme and port");
         } else if bare.parse::<IpAddr>().is_err() && !(self.surroundings.resolves)(bare) {
-            let message = format!("`advertise` of [{section}] does not resolve: `{advertise}`");
+            let message = format!("`advertise` of {section} does not resolve: `{advertise}`");
             self.wrong(place, message, "correct the name or its DNS entry, or write an IP address");
         }
     }

@@ -1,10 +1,12 @@
 //! What must hold beyond the type of each value: names that exist, sections that need each other, addresses that can
 //! be reached. It stands apart from the types because most of it looks at two sections at once.
 
+mod credentials;
 mod edges;
 mod guard;
 mod peers;
 mod policy;
+mod tls;
 
 use super::Config;
 use super::document::{Document, Place};
@@ -20,6 +22,8 @@ pub(super) fn check(
 ) -> (Vec<Problem>, Vec<Problem>) {
     let mut check = Check { config, document, surroundings, problems: vec![], warnings: vec![] };
     check.sip();
+    check.tls();
+    check.registrar();
     check.media();
     check.http_and_admin();
     check.numbers();

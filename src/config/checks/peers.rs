@@ -1,10 +1,13 @@
 //! The two ends: `[[trunk]]` and `[[target]]`.
 
 use super::{Check, is_token};
+use crate::config::causes::Causes;
 use crate::config::document::Place;
+use crate::config::sections::nearest;
 use crate::config::target::{Target, TargetKind};
-use crate::config::trunk::{CalledSource, CallerSource, Profile, Translate, Trunk};
+use crate::config::trunk::{CalledSource, CallerSource, Translate, Trunk};
 use crate::config::value::Peer;
+use crate::error::Cause;
 use crate::identity::headers::never;
 use crate::identity::template::Template;
 use crate::route::address::TargetAddress;
@@ -63,15 +66,17 @@ impl<'c> Check<'c> {
         for (position, trunk) in config.trunks.iter().enumerate() {
             let place = self.top().key("trunk").index(position);
             self.trunk(&place, trunk);
+            self.trunk_auth(&place, position, trunk);
             self.same_peers(&place, position, trunk);
         }
     }
 
     fn trunk(&mut self, place: &Place<'_>, trunk: &'c Trunk) {
         let name = &trunk.name;
-        if trunk.peers.is_empty() && trunk.address.is_none() {
+        if trunk.peers.is_empty() && trunk.address.is_none() && trunk.auth.is_none() {
             let message = format!("no call can come from or go to trunk `{name}`");
-            self.wrong(place, message, "add `peers` (where its calls come from) or `address` (where calls to it go)");
+            let remedy = "add `peers` (where its calls come from), `auth` (who its calls come from) or `address` (where calls to it go)";
+            self.wrong(place, message, remedy);
         }
         for (position, peer) in trunk.peers.iter().enumerate() {
             if let Peer::Net(net) = peer
@@ -88,10 +93,9 @@ impl<'c> Check<'c> {
             let message = format!("`address` of trunk `{name}`: {problem}");
             self.wrong(&place.key("address"), message, "write a SIP URI, for example \"sip:192.0.2.10:5060\"");
         }
-        if trunk.profile != Profile::Generic {
-            let message =
-                format!("`profile` of trunk `{name}` changes nothing in this version: all PBXs are treated alike");
-            self.doubtful(&place.key("profile"), message, "keep it for later, and set `identity` and `called` by hand");
+        self.causes(&place.key("causes"), &trunk.causes);
+        if let Some(advertise) = &trunk.advertise {
+            self.advertise(&place.key("advertise"), &format!("trunk `{name}`"), advertise);
         }
         if let Some(country) = &trunk.country {
             self.country(&place.key("country"), country);
@@ -143,6 +147,30 @@ impl<'c> Check<'c> {
         }
     }
 
+    fn causes(&mut self, place: &Place<'_>, causes: &Causes) {
+        let known: Vec<&str> = Cause::ALL.iter().map(|cause| cause.entry().code).collect();
+        for (code, told) in causes {
+            let place = place.key(code);
+            if !known.contains(&code.as_str()) {
+                let remedy = match nearest(code, known.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "write a code as `termination` of a call's record has it".to_owned(),
+                };
+                self.wrong(&place, format!("`{code}` is no end that a call can have"), remedy);
+            }
+            if told.status.is_some_and(|status| !(400..=699).contains(&status)) {
+                self.wrong(
+                    &place.key("status"),
+                    "`status` is no status of a refusal",
+                    "write a status from 400 to 699",
+                );
+            }
+            if told.q850.is_some_and(|cause| !(1..=127).contains(&cause)) {
+                self.wrong(&place.key("q850"), "`q850` is no cause of Q.850", "write a cause from 1 to 127");
+            }
+        }
+    }
+
     fn translate(&mut self, place: &Place<'_>, rule: &Translate) {
         for name in groups_named(&rule.replace) {
             let exists = match name.parse::<usize>() {
@@ -175,6 +203,7 @@ impl<'c> Check<'c> {
         for (position, target) in config.targets.iter().enumerate() {
             let place = self.top().key("target").index(position);
             self.target_kind(&place.key("kind"), target);
+            self.target_auth(&place, target);
             self.target(&place, target);
             if !config.routes.iter().any(|route| route.targets.contains(&target.name)) {
                 let message = format!("no [[route]] uses target `{}`", target.name);
@@ -217,6 +246,9 @@ impl<'c> Check<'c> {
                 let message = format!("`{key}` of target `{name}`: {}", problem.message);
                 self.wrong(&place.key(key), message, "write a SIP URI, for example \"sip:user@sip.example.com\"");
             }
+        }
+        if let Some(advertise) = &target.advertise {
+            self.advertise(&place.key("advertise"), &format!("target `{name}`"), advertise);
         }
         for (header, template) in target.headers.iter().flatten() {
             let place = place.key("headers").key(header);

@@ -59,9 +59,9 @@ impl<'c> Check<'c> {
                 let place = place.key("fallback");
                 if self.refers(&place.key("trunk"), "trunk", &fallback.trunk, &self.trunk_names()) {
                     let known = self.config.trunks.iter().find(|trunk| trunk.name == fallback.trunk);
-                    if known.is_some_and(|trunk| trunk.address.is_none()) {
+                    if known.is_some_and(|trunk| trunk.address.is_none() && !trunk.register) {
                         let message = format!("the fallback calls trunk `{}`, which has no `address`", fallback.trunk);
-                        let remedy = "add `address = \"sip:HOST\"` to that [[trunk]]";
+                        let remedy = "add `address = \"sip:HOST\"` or `register = true` to that [[trunk]]";
                         self.wrong(&place.key("trunk"), message, remedy);
                     }
                 }

@@ -15,6 +15,7 @@ static SMALLEST: std::sync::LazyLock<&str> = std::sync::LazyLock::new(|| EXAMPLE
 
 fn environment(name: &str) -> Option<String> {
     match name {
+        "HOME_OFFICE_PASSWORD" => Some("secret".to_owned()),
         "DAILY_API_KEY" => Some("key-of-the-rest-api".to_owned()),
         "DAILY_PINLESS_HMAC" => Some("c2VjcmV0IG9mIHRoZSBob29r".to_owned()),
         "TEXT" => Some("not-a-number".to_owned()),
@@ -26,6 +27,7 @@ fn environment(name: &str) -> Option<String> {
 fn file(path: &Path) -> io::Result<String> {
     match path.to_str() {
         Some("/etc/trunkline/hmac") => Ok("c2VjcmV0\r\n".to_owned()),
+        Some("/etc/trunkline/desks.csv") => Ok("extension,number\r\n7100,+12025550111\r\n".to_owned()),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     }
 }
@@ -70,9 +72,8 @@ fn the_smallest_file_of_the_documentation_loads() {
     assert_eq!(config.media_host().as_deref(), Some("203.0.113.10"));
     assert_eq!(config.sip_host(&config.sip.listen[0]).as_deref(), Some("203.0.113.10"));
     assert_eq!(config.daily.unwrap().api_key.expose(), "key-of-the-rest-api");
-    assert_eq!(examined.warnings.len(), 2, "{:?}", examined.warnings);
+    assert_eq!(examined.warnings.len(), 1, "{:?}", examined.warnings);
     assert!(examined.warnings[0].message.contains("report ready"));
-    assert!(examined.warnings[1].message.contains("`profile` of trunk `avaya` changes nothing"));
 }
 
 #[test]
@@ -80,7 +81,7 @@ fn all_examples_of_the_documentation_load_together() {
     let whole = EXAMPLES.concat().replace("[[route]]\ntargets = [\"daily\"]\n", "");
     let whole = format!("{whole}[[route]]\ntargets = [\"daily\"]\n").replace("pbx.example.com", "gw.example.com");
     let config = examine(&whole).unwrap_or_else(|error| panic!("{error}\n{whole}")).config;
-    assert_eq!((config.trunks.len(), config.targets.len(), config.routes.len(), config.rooms.len()), (2, 3, 2, 2));
+    assert_eq!((config.trunks.len(), config.targets.len(), config.routes.len(), config.rooms.len()), (3, 3, 2, 2));
 }
 
 #[test]
@@ -112,7 +113,7 @@ fn a_mistyped_key_is_named_with_its_place_and_the_key_that_was_meant() {
 #[test]
 fn every_problem_of_every_section_is_told_in_the_order_of_the_lines() {
     let text = r#"[sip]
-listen = ["udp:0.0.0.0:5060", "udp:nowhere", "tls:0.0.0.0:5061"]
+listen = ["udp:0.0.0.0:5060", "udp:nowhere", "tls:0.0.0.0"]
 t1 = 500
 t2 = "4 sec"
 [media]
@@ -139,8 +140,8 @@ path = "x"
     assert_eq!(
         problems(text),
         [
-            r#"trunkline.toml:2:31: `listen` of [sip]: `udp:nowhere` is no listener; write udp:ADDR:PORT or tcp:ADDR:PORT, for example "udp:0.0.0.0:5060""#,
-            "trunkline.toml:2:46: `listen` of [sip]: a tls listener is not in this version; use udp or tcp",
+            r#"trunkline.toml:2:31: `listen` of [sip]: `udp:nowhere` is no listener; write udp:ADDR:PORT, tcp:ADDR:PORT or tls:ADDR:PORT, for example "udp:0.0.0.0:5060""#,
+            "trunkline.toml:2:46: `listen` of [sip]: `tls:0.0.0.0` is no listener; write udp:ADDR:PORT, tcp:ADDR:PORT or tls:ADDR:PORT, for example \"udp:0.0.0.0:5060\"",
             "trunkline.toml:3:6: `t1` of [sip]: invalid type: integer `500`; write a string in quotes",
             r#"trunkline.toml:4:6: `t2` of [sip]: `4 sec` is no duration; write a whole number and ms, s, m or h, for example "30s""#,
             "trunkline.toml:6:9: `ports` of [media]: `30000-20000` has no room for a call; a call takes four ports, so name at least four",
@@ -169,11 +170,10 @@ fn a_mistyped_required_key_is_one_problem_and_not_two() {
 #[test]
 fn keys_of_later_versions_are_refused_by_name() {
     for (more, key) in [
-        ("[http]\ntls = { certificate = \"a\" }\n", "tls"),
         ("[observe]\nhep = \"x\"\n", "hep"),
         ("[signalwire]\nspace = \"x\"\n", "signalwire"),
         ("[[route]]\ntargets = [\"bot\"]\ntarget = \"bot\"\n", "target"),
-        ("[[target]]\nname = \"x\"\nkind = \"sip\"\nuri = \"sip:a@192.0.2.1\"\nauth = { username = \"u\" }\n", "auth"),
+        ("[[target]]\nname = \"x\"\nkind = \"sip\"\nuri = \"sip:a@192.0.2.1\"\nsrtp = \"off\"\n", "srtp"),
     ] {
         assert_eq!(problem(&with(more)), format!("`{key}` is not in this version; remove it"));
     }
@@ -230,7 +230,7 @@ fn what_refers_to_nothing_is_told_with_the_nearest_name() {
         ),
         (
             "[[trunk]]\nname = \"in\"\npeers = [\"192.0.2.11\"]\n[[route]]\ntargets = [\"bot\"]\nfallback = { trunk = \"in\", number = \"1\" }\n",
-            "the fallback calls trunk `in`, which has no `address`; add `address = \"sip:HOST\"` to that [[trunk]]",
+            "the fallback calls trunk `in`, which has no `address`; add `address = \"sip:HOST\"` or `register = true` to that [[trunk]]",
         ),
         (
             "[[route]]\ntargets = [\"bot\"]\nfallback = { status = 200 }\n",
@@ -250,7 +250,7 @@ fn what_refers_to_nothing_is_told_with_the_nearest_name() {
         ),
         (
             "[[trunk]]\nname = \"x\"\n",
-            "no call can come from or go to trunk `x`; add `peers` (where its calls come from) or `address` (where calls to it go)",
+            "no call can come from or go to trunk `x`; add `peers` (where its calls come from), `auth` (who its calls come from) or `address` (where calls to it go)",
         ),
     ] {
         assert_eq!(problem(&with(more)), expected);
@@ -383,8 +383,8 @@ fn values_are_checked_for_what_they_are_used_for() {
         ("[guard]\nscanners = [\"a\"]\n", "`a` in `scanners` is part of many names"),
         ("[guard]\nban_time = \"0s\"\n", "`ban_time` is zero"),
         (
-            "[[target]]\nname = \"x\"\nkind = \"sip\"\nuri = \"sips:a@192.0.2.1\"\n",
-            "`uri` of target `x`: TLS is not in this version",
+            "[[target]]\nname = \"x\"\nkind = \"sip\"\nuri = \"sip:a@192.0.2.1;transport=sctp\"\n",
+            "`uri` of target `x`: transport is not udp, tcp or tls",
         ),
         (
             "[[target]]\nname = \"x\"\nkind = \"sip\"\nuri = \"a@b\"\noutbound_proxy = \"sip:\"\n",
@@ -491,4 +491,93 @@ fn a_missing_variable_hides_no_other_problem() {
     assert!(error.contains("NOT_THERE_FOR_SURE"), "{error}");
     assert!(error.contains("unknown key `advertize`"), "{error}");
     assert_eq!(error.lines().count(), 2, "{error}");
+}
+
+#[test]
+fn headers_that_pass_and_their_limit_are_checked() {
+    let target = |more: &str| with("").replace("kind = \"sip\"\n", &format!("kind = \"sip\"\n{more}\n"));
+    for (more, told) in [
+        ("pass_headers = [\"Via\"]", "header `Via` belongs to one hop or dialog and cannot pass"),
+        ("pass_headers = [\"m\"]", "header `m` belongs to one hop or dialog and cannot pass"),
+        ("pass_headers = [\"X-*-Id\"]", "`X-*-Id` is no header name"),
+        ("pass_headers = [\"\"]", "`` is no header name"),
+        ("header_limit = 64", "`header_limit` of target `bot` has no room"),
+        ("privacy = \"revel\"", "did you mean `reveal`?"),
+        ("headers = { x-caller = \"{caller:digit}\" }", "forms of {caller}: e164, digits, national, as-received, ext"),
+        ("headers = { x-caller = \"{ucid|sesion_id}\" }", "did you mean {session_id}?"),
+    ] {
+        let problem = problem(&target(more));
+        assert!(problem.contains(told), "{more}: {problem}");
+    }
+    let warned = examine(&target("pass_headers = [\"*\"]")).unwrap().warnings;
+    assert!(warned[0].message.contains("every header of the PBX"), "{warned:?}");
+    assert!(problems(&target("pass_headers = [\"X-*\", \"User-to-User\"]\nheader_limit = 500")).is_empty());
+}
+
+#[test]
+fn extensions_are_read_from_the_file_and_from_a_list_beside_it() {
+    let trunk = |more: &str| with("").replace("name = \"pbx\"\n", &format!("name = \"pbx\"\n{more}\n"));
+    let config =
+        examine(&trunk("extensions = { 7000 = \"+12025550110\" }\nextensions_csv = \"${file:desks.csv}\"")).unwrap();
+    let list = config.config.trunks[0].extensions_csv.clone().unwrap();
+    assert_eq!(list.iter().collect::<Vec<_>>(), [("7100", "+12025550111")]);
+    for (more, told) in [
+        ("extensions = { 7000 = \" \" }", "`extensions` of trunk `pbx` has an empty entry"),
+        ("extensions_csv = \"7000\"", "line 1 of the list has one column"),
+        ("extensions_csv = \"${file:none.csv}\"", "file `none.csv` cannot be read"),
+    ] {
+        let problem = problem(&trunk(more));
+        assert!(problem.contains(told), "{more}: {problem}");
+    }
+}
+
+const WITH_PROFILE: &str = "[sip]\nlisten = [\"udp:192.0.2.1:5060\"]\n[[trunk]]\nname = \"a\"\npeers = [\"192.0.2.10\"]\nPROFILE\n\
+    [[target]]\nname = \"b\"\nkind = \"sip\"\nuri = \"b@192.0.2.2\"\n[[route]]\ntargets = [\"b\"]\n";
+
+fn with_profile(lines: &str) -> Examined {
+    let examined = examine(&WITH_PROFILE.replace("PROFILE", lines)).unwrap();
+    assert!(examined.warnings.is_empty(), "{:?}", examined.warnings);
+    examined
+}
+
+#[test]
+fn a_profile_fills_in_what_the_trunk_leaves_out_and_nothing_else() {
+    use crate::config::origin::Origin;
+    use crate::config::trunk::CallerSource;
+    let examined = with_profile("profile = \"freeswitch\"\ncalled = [\"to\"]");
+    let trunk = &examined.config.trunks[0];
+    assert_eq!(trunk.identity[0], CallerSource::RemotePartyId);
+    assert_eq!(trunk.called.len(), 1);
+    let origin = |key: &str| examined.origins.of("trunk", 0, key);
+    assert_eq!(origin("identity"), Origin::Profile("freeswitch"));
+    assert_eq!(origin("called"), Origin::File);
+    assert_eq!(origin("trust"), Origin::Standard);
+    assert!(trunk.keepalive.is_none(), "there is no address to ask");
+    let asked = with_profile("profile = \"freeswitch\"\naddress = \"192.0.2.10\"");
+    assert!(asked.config.trunks[0].keepalive.is_some());
+    let own = with_profile("profile = \"freeswitch\"\nidentity = [\"from\"]");
+    assert_eq!(own.config.trunks[0].identity, [CallerSource::From]);
+}
+
+#[test]
+fn every_profile_passes_the_checks_and_generic_changes_nothing() {
+    let plain = toml::to_string(&with_profile("").config.trunks[0]).unwrap();
+    for family in crate::trunk::profile::FAMILIES {
+        let trunk = with_profile(&format!("profile = \"{}\"", family.name)).config.trunks.remove(0);
+        let text = toml::to_string(&trunk).unwrap();
+        assert_eq!(text == plain, family.presets.is_empty(), "{}", family.name);
+    }
+}
+
+#[test]
+fn what_a_pbx_is_told_is_checked_against_the_catalogue() {
+    for (causes, said) in [
+        ("{ no_rout = { status = 503 } }", "did you mean `no_route`?"),
+        ("{ no_route = { status = 200 } }", "`status` is no status of a refusal"),
+        ("{ no_route = { q850 = 128 } }", "`q850` is no cause of Q.850"),
+    ] {
+        let text = problem(&WITH_PROFILE.replace("PROFILE", &format!("causes = {causes}")));
+        assert!(text.contains(said), "{text}");
+    }
+    assert_eq!(with_profile("causes = { no_route = { status = 503, q850 = 38 } }").config.trunks[0].causes.len(), 1);
 }

@@ -113,3 +113,19 @@ fn the_limit_of_the_target_holds_and_each_cut_is_a_step() {
     let cuts: Vec<_> = steps.iter().filter(|step| matches!(step, Step::Budget { .. })).collect();
     assert_eq!(cuts.len(), 2, "{steps:#?}");
 }
+
+#[test]
+fn an_assertion_that_is_not_believed_is_not_passed_on() {
+    let target = "pass_headers = [\"P-Asserted-Identity\"]\nheaders = { x-pai = \"{header:P-Asserted-Identity}\" }\n";
+    let (lines, steps) = composed(target, "trust = false\n", ASSERTED);
+    assert_eq!(lines, ["x-plan: gold"]);
+    assert_eq!(left_out(&steps), ["x-pai", "P-Asserted-Identity"]);
+}
+
+#[test]
+fn a_hidden_caller_of_his_own_number_is_still_called() {
+    let headers = "From: <sip:+12025550123@192.0.2.10>;tag=1\r\nTo: <sip:+12025550123@192.0.2.1>\r\nPrivacy: id\r\n";
+    let target = "headers = { x-caller = \"{caller}\", x-called = \"{called}\", x-call = \"{call_id}\" }\n";
+    let (lines, _) = composed(target, "called = [\"to\"]\n", headers);
+    assert_eq!(lines, ["x-call: tl00-1", "x-called: +12025550123", "x-caller: anonymous", "x-plan: gold"]);
+}

@@ -38,6 +38,15 @@ pub enum CallResult {
     Failed,
 }
 
+/// Whether a registration holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registered {
+    /// It does.
+    Yes,
+    /// It does not, or not yet.
+    No,
+}
+
 /// Whether a trunk or target is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
@@ -72,6 +81,24 @@ const KINDS: [&str; MessageKind::COUNT] = [
     "5xx",
     "6xx",
 ];
+
+/// The class of a status, with the statuses of registrations that mean something of their own.
+pub(super) const fn of_status(status: u16) -> &'static str {
+    match status {
+        0..200 => "1xx",
+        200..300 => "ok",
+        300..400 => "redirected",
+        401 | 407 => "challenged",
+        403 => "forbidden",
+        404 => "unknown",
+        408 => "silent",
+        423 => "too_short",
+        400..500 => "4xx",
+        503 => "unavailable",
+        500..600 => "5xx",
+        _ => "6xx",
+    }
+}
 
 // === impl Direction ===
 

@@ -47,6 +47,11 @@ impl Dialog {
         }
     }
 
+    /// Goes on where an early dialog with the same tags was (§13.2.2.4): the route set is this one's, the sequence that one's.
+    pub fn resume(&mut self, early: &Dialog) {
+        self.sequence = early.sequence;
+    }
+
     /// The From of our requests.
     #[must_use]
     pub fn local(&self) -> &[u8] {

@@ -7,7 +7,7 @@ use super::super::transaction::key::Kind;
 use super::super::uri;
 use super::super::{Hop, Message, Method, StatusCode};
 use super::caller::{Addressed, Intent};
-use super::compose::{MAX_FORWARDS, Outline, contact_towards};
+use super::compose::{ContactScheme, MAX_FORWARDS, Outline, Way, contact_towards};
 use super::leg::Bye;
 use super::table::Purpose;
 use super::{Body, CommandError, Endpoint, Event, Headers, LegId, SentId};
@@ -61,14 +61,16 @@ impl Endpoint {
         };
         let (tag, branch) = (self.entropy.hex(16), self.branch());
         let from = tagged(request.from.as_bytes(), &tag);
+        let way = Way { hop: &request.hop, from: None, advertised: None };
+        let scheme = ContactScheme::of(request.request_uri.as_bytes());
         let contact = request.contact.map(|own| {
             let user = uri::escape_user(&own.user);
-            contact_towards(&self.settings, &request.hop, user.as_bytes()) + &own.parameters
+            contact_towards(&self.settings, &way, user.as_bytes(), scheme) + &own.parameters
         });
         let outline = Outline {
             method: request.method,
             request_uri: request.request_uri.as_bytes(),
-            hop: &request.hop,
+            way,
             branch: &branch,
             routes: &[],
             last_route: None,
@@ -82,7 +84,7 @@ impl Endpoint {
             body: request.body.as_ref(),
         };
         let payload = outline.write(&self.settings);
-        let addressed = Addressed { hop: request.hop, branch, payload };
+        let addressed = Addressed { hop: request.hop, from: None, branch, payload };
         SentId(self.start_client(now, Kind::Other, addressed, Purpose::Question(None)))
     }
 
@@ -104,7 +106,11 @@ impl Endpoint {
         if other || !matches!(state.bye, Bye::No) {
             return Err(CommandError::WrongState);
         }
-        let intent = Intent { method, number: None, headers, body };
+        let mut headers = std::borrow::Cow::Borrowed(headers);
+        if method == Method::Update {
+            headers.to_mut().extend(self.refresh_headers(leg));
+        }
+        let intent = Intent { method, number: None, headers: &headers, body };
         let request = self.address(leg, &intent).ok_or(CommandError::WrongState)?;
         Ok(SentId(self.start_client(now, Kind::Other, request, Purpose::Question(Some(leg)))))
     }
@@ -113,6 +119,9 @@ impl Endpoint {
     pub(super) fn replied(&mut self, id: u64, leg: Option<LegId>, report: client::Report, response: Option<Message>) {
         if leg.is_some_and(|leg| self.legs.get(leg.0).is_none()) {
             return;
+        }
+        if let (Some(leg), Some(response)) = (leg, &response) {
+            self.learn_nonce(leg, response);
         }
         let status = match (report, response.as_ref().and_then(Message::status)) {
             (client::Report::Provisional, _) => return,

@@ -1,20 +1,26 @@
 //! The commands of the calling side, and those that both sides have in a dialog: invite, acknowledge, reinvite, bye
 //! (RFC 3261 §13.2, §14.1, §15.1.1). Apart from the called side, which they mirror.
 
+use super::super::auth::Tries;
 use super::super::dialog::state::tagged;
+use super::super::transaction::ClientId;
 use super::super::transaction::client::Client;
 use super::super::transaction::client_invite::ClientInvite;
 use super::super::transaction::key::Kind;
 use super::super::transaction::{Change, Reliability};
 use super::super::{Hop, Method, StatusCode};
-use super::compose::{MAX_FORWARDS, Outline, Reply, contact_towards};
+use super::aim::{Errand, Path};
+use super::compose::{ContactScheme, MAX_FORWARDS, Outline, Reply, Way, contact_towards};
+use super::extensions::Terms;
 use super::leg::{Bye, Leg};
-use super::table::{Alarms, Cancel, ClientEntry, ClientMachine, Owner, Purpose};
+use super::table::{Ack, Alarms, Cancel, ClientEntry, ClientMachine, Owner, Purpose};
 use super::{Body, CommandError, Endpoint, Headers, Invite, LegId, methods};
 use crate::sip::uri;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 /// A request in a dialog, before it has an address.
@@ -31,6 +37,8 @@ pub(super) struct Intent<'a> {
 #[derive(Debug)]
 pub(super) struct Addressed {
     pub(super) hop: Hop,
+    /// The address it has to leave from; `None` for any that fits.
+    pub(super) from: Option<SocketAddr>,
     pub(super) branch: String,
     pub(super) payload: Bytes,
 }
@@ -40,15 +48,30 @@ pub(super) struct Addressed {
 impl Endpoint {
     /// Sends an INVITE that is to make a dialog. `Progress`, then one of `Answered`, `Refused` and `Unanswered` follow.
     pub fn invite(&mut self, now: Instant, invite: Invite) -> LegId {
+        self.invite_by(now, invite, Path::default(), &Terms::PLAIN)
+    }
+
+    /// The same, on terms besides RFC 3261.
+    pub fn invite_on(&mut self, now: Instant, invite: Invite, terms: &Terms) -> LegId {
+        self.invite_by(now, invite, Path::default(), terms)
+    }
+
+    /// The same, to a peer that is not reached in the usual way.
+    pub fn invite_by(&mut self, now: Instant, mut invite: Invite, path: Path, terms: &Terms) -> LegId {
+        let (extensions, headers) = self.propose(terms);
+        invite.headers.extend(headers);
         let call_id = format!("{}{}", self.settings.call_id_prefix, self.entropy.hex(24));
         let local_tag = self.entropy.hex(16);
         let branch = self.branch();
         let from = tagged(invite.from.as_bytes(), &local_tag);
-        let contact = contact_towards(&self.settings, &invite.hop, uri::escape_user(&invite.contact_user).as_bytes());
+        let way = Way { hop: &invite.hop, from: None, advertised: path.advertised.as_deref() };
+        let secure = ContactScheme::of(invite.request_uri.as_bytes());
+        let user = uri::escape_user(&invite.contact_user);
+        let contact = contact_towards(&self.settings, &way, user.as_bytes(), secure);
         let outline = Outline {
             method: Method::Invite,
             request_uri: invite.request_uri.as_bytes(),
-            hop: &invite.hop,
+            way,
             branch: &branch,
             routes: &[],
             last_route: None,
@@ -69,6 +92,7 @@ impl Endpoint {
             contact,
             peer: None,
             sent_to: Some(invite.hop.clone()),
+            path,
             from,
             dialog: None,
             early: Vec::new(),
@@ -79,10 +103,14 @@ impl Endpoint {
             outgoing: None,
             to_acknowledge: None,
             cancelled: false,
+            offered: invite.body.is_some(),
+            extensions,
             bye: Bye::No,
+            proof: None,
+            protection: None,
         });
         self.leg_index.insert(key, id);
-        let request = Addressed { hop: invite.hop, branch, payload };
+        let request = Addressed { hop: invite.hop, from: None, branch, payload };
         let client = self.start_client(now, Kind::Invite, request, Purpose::Invite(LegId(id)));
         if let Some(leg) = self.legs.get_mut(id) {
             leg.outgoing = Some(client);
@@ -112,7 +140,7 @@ impl Endpoint {
         &mut self,
         now: Instant,
         leg: LegId,
-        headers: Headers,
+        mut headers: Headers,
         body: Option<Body>,
     ) -> Result<(), CommandError> {
         let state = self.legs.get(leg.0).ok_or(CommandError::NoSuchLeg)?;
@@ -123,6 +151,7 @@ impl Endpoint {
         if ours || state.incoming.is_some() || !state.unacknowledged.is_empty() {
             return Err(CommandError::Pending);
         }
+        headers.extend(self.refresh_headers(leg));
         let intent = Intent { method: Method::Invite, number: None, headers: &headers, body: body.as_ref() };
         let request = self.address(leg, &intent).ok_or(CommandError::WrongState)?;
         let client = self.start_client(now, Kind::Invite, request, Purpose::Reinvite(leg));
@@ -134,11 +163,15 @@ impl Endpoint {
 
     /// Ends an answered call: `Closed` follows when the BYE is answered or given up. A pending INVITE of the peer gets
     /// 487, a 2xx that was not acknowledged its ACK. The called side's BYE waits until its 2xx is ACKed or given up
-    /// (§15).
+    /// (§15). An answer that still waits for a PRACK becomes a refusal.
     ///
     /// # Errors
     /// `WrongState` before the answer (`cancel` or `reject` is meant) and after the first time.
     pub fn bye(&mut self, now: Instant, leg: LegId, headers: Headers) -> Result<(), CommandError> {
+        if let Some(status) = self.refusal_of_promise(leg) {
+            return self.reject(now, leg, status, None, headers);
+        }
+        self.stop_session(leg);
         let state = self.legs.get_mut(leg.0).ok_or(CommandError::NoSuchLeg)?;
         if !state.answered || !matches!(state.bye, Bye::No) {
             return Err(CommandError::WrongState);
@@ -191,9 +224,9 @@ impl Endpoint {
         if let Some(entry) = self.clients.get_mut(waiting.client)
             && let Some(answer) = entry.answers.first_mut()
         {
-            answer.ack = Some((ack.hop.clone(), ack.payload.clone()));
+            answer.ack = Some(Ack { hop: ack.hop.clone(), from: ack.from, payload: ack.payload.clone() });
         }
-        self.send(ack.hop, ack.payload, None);
+        self.send(ack.hop, ack.from, ack.payload, None);
     }
 
     /// Writes a request in the dialog of a leg; `None` if it has none, or no way to its peer.
@@ -207,10 +240,16 @@ impl Endpoint {
         let dialog = state.dialog.as_ref()?;
         let plan = dialog.plan();
         let hop = state.hop_to(plan.next)?;
+        let from = state.leaves_by(&hop);
+        let body = intent.body.map_or(&b""[..], |body| &body.bytes);
+        let mut headers = state.proof.as_mut().map(|proof| proof.of(&intent.method, &plan.request_uri, body));
+        if let Some(headers) = &mut headers {
+            headers.extend_from_slice(intent.headers);
+        }
         let outline = Outline {
             method: intent.method.clone(),
             request_uri: &plan.request_uri,
-            hop: &hop,
+            way: Way { hop: &hop, from, advertised: state.path.advertised.as_deref() },
             branch: &branch,
             routes: plan.routes,
             last_route: plan.last.as_deref(),
@@ -220,15 +259,36 @@ impl Endpoint {
             number,
             max_forwards: MAX_FORWARDS,
             contact: Some(state.contact.as_str()).filter(|_| methods::shows_contact(&intent.method)),
-            headers: intent.headers,
+            headers: headers.as_ref().unwrap_or(intent.headers),
             body: intent.body,
         };
         let payload = outline.write(&self.settings);
-        Some(Addressed { hop, branch, payload })
+        Some(Addressed { hop, from, branch, payload })
     }
 
-    /// Sends a request in a client transaction of its own.
+    /// Sends a request in a client transaction of its own: at once, or when its name is resolved.
     pub(super) fn start_client(&mut self, now: Instant, kind: Kind, request: Addressed, purpose: Purpose) -> u64 {
+        if request.hop.address.socket().is_none() {
+            let hop = request.hop.clone();
+            let id = self.open_client(now, kind, request, purpose, VecDeque::new());
+            self.errands.push_back(Errand::Locate { transaction: ClientId(id), hop });
+            return id;
+        }
+        match self.by_stream(now, kind, &request, purpose) {
+            Some((request, others)) => self.open_client(now, kind, request, purpose, others),
+            None => self.open_client(now, kind, request, purpose, VecDeque::new()),
+        }
+    }
+
+    /// Makes a client transaction and sends its request, unless its name has to be resolved first.
+    pub(super) fn open_client(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        request: Addressed,
+        purpose: Purpose,
+        others: VecDeque<Hop>,
+    ) -> u64 {
         let reliability = Reliability::from(request.hop.protocol);
         let (machine, repeat, limit): (_, Change, Change) = if kind == Kind::Invite {
             let (machine, step) = ClientInvite::start(self.timers(), reliability);
@@ -241,17 +301,29 @@ impl Endpoint {
         let id = self.clients.insert(ClientEntry {
             machine,
             key,
+            kind,
+            name: 0,
             hop: request.hop.clone(),
+            from: request.from,
+            heard: false,
+            others,
             request: request.payload.clone(),
             ack: None,
             answers: Vec::new(),
             purpose,
             cancel: Cancel::No,
+            tries: Tries::default(),
             alarms: Alarms::default(),
         });
+        if let Some(entry) = self.clients.get_mut(id) {
+            entry.name = id;
+        }
         self.client_index.insert(key, id);
         self.arm(now, Owner::Client(id), repeat, limit);
-        self.send(request.hop, request.payload, Some(id));
+        self.hasten(now, id);
+        if request.hop.address.socket().is_some() {
+            self.send(request.hop, request.from, request.payload, Some(id));
+        }
         id
     }
 

@@ -1,6 +1,7 @@
 //! CANCEL on both sides (RFC 3261 §9). Apart because it is a transaction about a transaction: it shares the branch of
 //! the INVITE and races with its answer.
 
+use super::super::transaction::ClientId;
 use super::super::transaction::client_invite::State;
 use super::super::transaction::key::Kind;
 use super::super::transaction::server_invite;
@@ -39,13 +40,18 @@ impl Endpoint {
         let Some(entry) = self.clients.get_mut(client) else { return };
         let ClientMachine::Invite(machine) = &mut entry.machine else { return };
         let Cancel::Wanted(headers) = &entry.cancel else { return };
-        if machine.state() != State::Proceeding {
+        if entry.hop.address.socket().is_none() {
+            // Its name is still asked for: nothing went out that could be cancelled.
+            return self.transport_failed(now, ClientId(client));
+        }
+        let late = machine.state() == State::Abandoned && entry.purpose == Purpose::Forsaken && entry.heard;
+        if machine.state() != State::Proceeding && !late {
             return;
         }
         let Some((branch, payload)) = cancel_of(&entry.request, headers, &self.settings.user_agent) else { return };
         let step = machine.cancelled();
         entry.cancel = Cancel::Sent;
-        let request = Addressed { hop: entry.hop.clone(), branch, payload };
+        let request = Addressed { hop: entry.hop.clone(), from: entry.from, branch, payload };
         self.arm(now, Owner::Client(client), step.repeat, step.limit);
         self.start_client(now, Kind::Cancel, request, Purpose::Nobody);
     }

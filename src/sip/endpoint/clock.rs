@@ -18,7 +18,18 @@ impl Endpoint {
 
     /// Does what is due at `now`.
     pub fn expire(&mut self, now: Instant) {
-        while let Some(Alarm { owner, timer }) = self.wheel.pop(now) {
+        while let Some(alarm) = self.wheel.pop(now) {
+            let (owner, timer) = match alarm {
+                Alarm::Transaction(owner, timer) => (owner, timer),
+                Alarm::Provisional(leg) => {
+                    self.repeat_provisional(now, leg);
+                    continue;
+                }
+                Alarm::Session(leg) => {
+                    self.session_fired(now, leg);
+                    continue;
+                }
+            };
             match owner {
                 Owner::Client(id) => {
                     let Some(entry) = self.clients.get_mut(id) else { continue };

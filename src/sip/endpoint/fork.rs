@@ -4,11 +4,11 @@
 use super::super::dialog::Dialog;
 use super::super::transaction::key::Kind;
 use super::super::uri::{self, Uri};
-use super::super::{HeaderName, Hop, HopAddress, Message, Method, Source};
+use super::super::{HeaderName, Hop, Message, Method, Protocol, Source};
 use super::caller::Addressed;
-use super::compose::{MAX_FORWARDS, Outline};
+use super::compose::{MAX_FORWARDS, Outline, Way};
 use super::leg::hop_of;
-use super::table::{Answer, Purpose};
+use super::table::{Ack, Answer, Purpose};
 use super::{Endpoint, Headers};
 
 use bytes::Bytes;
@@ -43,9 +43,12 @@ impl Endpoint {
             let tag = response.to_tag().map(Box::from);
             // A 2xx can neither be cancelled nor ACKed hop by hop: the INVITE is not needed any more.
             entry.request = Bytes::new();
-            entry.answers.push(Answer { tag, ack: Some((ack.hop.clone(), ack.payload.clone())) });
+            entry.answers.push(Answer {
+                tag,
+                ack: Some(Ack { hop: ack.hop.clone(), from: ack.from, payload: ack.payload.clone() }),
+            });
         }
-        self.send(ack.hop, ack.payload, None);
+        self.send(ack.hop, ack.from, ack.payload, None);
     }
 
     fn address_stray(
@@ -60,11 +63,13 @@ impl Endpoint {
         let plan = dialog.plan();
         let hop = Uri::parse(plan.next).ok().as_ref().and_then(uri::hop).unwrap_or_else(|| hop_of(*source));
         let hop = prefer_stream(hop, source);
+        let datagram = source.protocol == Protocol::Udp && hop.protocol == Protocol::Udp;
+        let from = Some(source.local).filter(|_| datagram);
         let headers = Headers::new();
         let outline = Outline {
             method,
             request_uri: &plan.request_uri,
-            hop: &hop,
+            way: Way { hop: &hop, from, advertised: None },
             branch: &branch,
             routes: plan.routes,
             last_route: plan.last.as_deref(),
@@ -78,7 +83,7 @@ impl Endpoint {
             body: None,
         };
         let payload: Bytes = outline.write(&self.settings);
-        Addressed { hop, branch, payload }
+        Addressed { hop, from, branch, payload }
     }
 }
 
@@ -89,7 +94,7 @@ fn stray_dialog(source: &Source, response: &Message) -> Dialog {
 }
 
 fn prefer_stream(mut hop: Hop, source: &Source) -> Hop {
-    let same = matches!(&hop.address, HopAddress::Socket(address) if address.ip() == source.peer.ip());
+    let same = hop.address.socket().is_some_and(|address| address.ip() == source.peer.ip());
     if same && hop.protocol == source.protocol {
         hop.connection = source.connection;
     }

@@ -26,21 +26,33 @@ impl Endpoint {
             None => Some((StatusCode::NO_SUCH_TRANSACTION, Headers::new())),
             // §12.2.2: out of order.
             Some(Err(_)) => Some((StatusCode::SERVER_INTERNAL_ERROR, Headers::new())),
-            Some(Ok(())) => refusal_of_extension(&fresh.message).or_else(|| refusal_of_hops(&fresh)),
+            Some(Ok(())) => refusal_of_extension(&fresh.message)
+                .or_else(|| refusal_of_hops(&fresh))
+                .or_else(|| self.refusal_of_refresh(id, &fresh)),
         });
         if let Some((status, headers)) = refusal {
             return self.refuse(now, fresh, status, &headers);
         }
-        let Some(leg) = id.and_then(|id| self.legs.get_mut(id)) else { return };
-        leg.peer = Some(fresh.source);
         let id = LegId(id.unwrap_or_default());
+        if let Some((status, headers)) = self.doubted(now, id, &fresh) {
+            return self.refuse(now, fresh, status, &headers);
+        }
+        let Some(leg) = self.legs.get_mut(id.0) else { return };
+        leg.peer = Some(fresh.source);
         match fresh.method {
             Method::Invite => self.reinvited(now, id, fresh),
             Method::Bye => self.hung_up(now, id, fresh),
             // §11.2: OPTIONS in a dialog asks for the capabilities that were told already.
             Method::Options => self.refuse(now, fresh, StatusCode::OK, &Headers::new()),
+            Method::Prack => self.pracked(now, id, fresh),
             _ => self.requested(now, id, fresh),
         }
+    }
+
+    /// Why a request that would refresh the session cannot be taken: its interval is too small (RFC 4028 §9).
+    fn refusal_of_refresh(&self, id: Option<u64>, fresh: &Fresh) -> Option<Refusal> {
+        matches!(fresh.method, Method::Invite | Method::Update).then_some(())?;
+        self.refusal_of_interval(LegId(id?), &fresh.message)
     }
 
     fn requested(&mut self, now: Instant, id: LegId, fresh: Fresh) {
@@ -48,6 +60,10 @@ impl Endpoint {
         if !matches!(leg.bye, Bye::No) {
             // §15.1.1: the session is terminated with the BYE.
             return self.refuse(now, fresh, StatusCode::NO_SUCH_TRANSACTION, &Headers::new());
+        }
+        // An UPDATE that changes nothing is a refresh (RFC 4028 §7.4, RFC 3311 §5.2).
+        if fresh.method == Method::Update && fresh.message.body().is_empty() {
+            return self.refreshed(now, id, fresh);
         }
         let (request, tag) = (fresh.message.clone(), leg.local_tag.clone());
         let Some(server) = self.open(now, fresh, tag, Some(id)) else { return };

@@ -1,13 +1,19 @@
 //! One leg: the dialogs that one INVITE made, and which INVITE, ACK or BYE is under way in them. Apart from the
 //! transactions, which it names by number and outlives.
 
-use super::super::dialog::{Dialog, OutOfOrder, Sequence};
+use super::super::dialog::{Dialog, OutOfOrder};
 use super::super::header::via::Via;
+use super::super::session::reliable::Inbox;
 use super::super::uri::{self, Uri};
-use super::super::{Hop, HopAddress, Message, Protocol, Source};
+use super::super::{HeaderName, Hop, HopAddress, Message, Protocol, Source};
+use super::aim::{Nat, Path};
+use super::challenged::Proof;
+use super::doubt::Protection;
+use super::extensions::Extensions;
 use super::{Endpoint, Event, Headers, LegId};
 
 use smallvec::SmallVec;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 /// More early dialogs than this are not remembered: their requests would get 481, the INVITE still works.
@@ -24,6 +30,8 @@ pub(super) struct Leg {
     pub(super) peer: Option<Source>,
     /// Where the first INVITE went; `None` for a leg that called us.
     pub(super) sent_to: Option<Hop>,
+    /// How the peer is reached, where that is not the usual way.
+    pub(super) path: Path,
     /// The From of our first INVITE, with tag; empty for a leg that called us.
     pub(super) from: Vec<u8>,
     /// The callee's dialog from the INVITE on, the caller's from the first 2xx on.
@@ -44,14 +52,23 @@ pub(super) struct Leg {
     pub(super) to_acknowledge: Option<ToAcknowledge>,
     /// Our first INVITE is being cancelled: an answer comes too late.
     pub(super) cancelled: bool,
+    /// Our first INVITE, or the peer's, carried an offer.
+    pub(super) offered: bool,
+    /// What this leg does besides RFC 3261.
+    pub(super) extensions: Option<Box<Extensions>>,
     pub(super) bye: Bye,
+    /// What challenges to its requests are answered with.
+    pub(super) proof: Option<Box<Proof>>,
+    /// Who may speak in it, if that has to be proven.
+    pub(super) protection: Option<Box<Protection>>,
 }
 
-/// An early dialog of the caller: enough to know its requests.
+/// An early dialog of the caller.
 #[derive(Debug)]
 pub(super) struct Early {
-    tag: Option<Box<[u8]>>,
-    sequence: Sequence,
+    pub(super) dialog: Dialog,
+    /// The order of the reliable provisional responses in it.
+    pub(super) inbox: Inbox,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -91,7 +108,8 @@ impl Leg {
             Some(dialog) if dialog.remote_tag() == tag => Some(dialog.take(number)),
             Some(_) => None,
             None => {
-                self.early.iter_mut().find(|early| early.tag.as_deref() == tag).map(|early| early.sequence.take(number))
+                let early = self.early.iter_mut().find(|early| early.dialog.remote_tag() == tag);
+                early.map(|early| early.dialog.take(number))
             }
         }
     }
@@ -99,10 +117,26 @@ impl Leg {
     /// Notes the early dialog that a provisional response made.
     pub(super) fn note_early(&mut self, response: &Message) {
         let tag = response.to_tag();
-        let known = self.early.iter().any(|early| early.tag.as_deref() == tag);
+        let known = self.early.iter().any(|early| early.dialog.remote_tag() == tag);
         if tag.is_some() && !known && self.early.len() < EARLY_DIALOGS {
-            self.early.push(Early { tag: tag.map(Box::from), sequence: Sequence::new(0, None) });
+            // Without Contact, as RFC 2543 allowed: the address that was called.
+            let fallback = response.address(HeaderName::To).map_or(&b""[..], |to| to.uri);
+            let dialog = Dialog::of_answer(response, &self.from, fallback);
+            self.early.push(Early { dialog, inbox: Inbox::default() });
         }
+    }
+
+    /// The address that a request to this hop leaves from: where the peer's own came to, if that one can reach it.
+    /// Peers behind a firewall let nothing else in.
+    pub(super) fn leaves_by(&self, hop: &Hop) -> Option<SocketAddr> {
+        let local = self.peer.filter(|peer| peer.protocol == Protocol::Udp && hop.protocol == Protocol::Udp)?.local;
+        let family = hop.address.socket().map_or(local.is_ipv4(), |address| address.is_ipv4());
+        (local.is_ipv4() == family).then_some(local)
+    }
+
+    /// The early dialog of this tag.
+    pub(super) fn early_mut(&mut self, tag: Option<&[u8]>) -> Option<&mut Early> {
+        self.early.iter_mut().find(|early| early.dialog.remote_tag() == tag)
     }
 
     /// Where a request to `uri` goes in this leg.
@@ -112,11 +146,27 @@ impl Leg {
             // An address that cannot be used: back to where the peer was heard, or where its INVITE went.
             return self.peer.map(hop_of).or_else(|| self.sent_to.clone());
         };
-        let Some(peer) = self.peer.filter(|peer| peer.protocol != Protocol::Udp) else { return Some(hop) };
+        let Some(peer) = self.peer else { return Some(hop) };
+        if self.is_behind_nat(&hop, &peer) {
+            return Some(hop_of(peer));
+        }
         let same_address = match &hop.address {
-            HopAddress::Socket(address) => address.ip().to_canonical() == peer.peer.ip().to_canonical(),
-            name @ HopAddress::Name { .. } => self.sent_to.as_ref().is_some_and(|sent| sent.address == *name),
+            HopAddress::Socket(address) | HopAddress::Server { address, .. } => {
+                address.ip().to_canonical() == peer.peer.ip().to_canonical()
+            }
+            name if self.sent_to.as_ref().is_some_and(|sent| sent.address == *name) => {
+                // RFC 3263 §4: the name may mean another server by now; this one has the dialog.
+                let host = name.name().unwrap_or_default().to_owned();
+                hop.address = HopAddress::Server { host, address: peer.peer };
+                hop.protocol = peer.protocol;
+                hop.connection = peer.connection;
+                return Some(hop);
+            }
+            _ => false,
         };
+        if peer.protocol == Protocol::Udp {
+            return Some(hop);
+        }
         // RFC 3263 §4.1 would use UDP for a URI without `transport`; peers that came by a stream and do not write it
         // are served by the stream that is known to work.
         let unsaid = parsed.is_some_and(|uri| !uri.params.has("transport") && uri.scheme == uri::Scheme::Sip);
@@ -128,6 +178,40 @@ impl Leg {
     }
 }
 
+impl Leg {
+    /// Is the address in the peer's Contact one that only its own network knows (RFC 3581 §1)?
+    fn is_behind_nat(&self, hop: &Hop, peer: &Source) -> bool {
+        let source = peer.peer.ip().to_canonical();
+        match self.path.nat {
+            Nat::Off => false,
+            Nat::On => hop.address.socket().is_none_or(|address| address != peer.peer),
+            Nat::Auto => {
+                let contact = hop.address.socket().map(|address| address.ip().to_canonical());
+                contact.is_some_and(|contact| contact != source && is_inside(contact) && !is_inside(source))
+            }
+        }
+    }
+}
+
+/// Is this an address that means another machine in each network: private, shared (RFC 6598), link-local, loopback, or
+/// unique local?
+fn is_inside(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, second, ..] = address.octets();
+            let shared = first == 100 && (64..128).contains(&second);
+            let none = address.is_unspecified() || address.is_loopback() || address.is_link_local();
+            address.is_private() || shared || none
+        }
+        IpAddr::V6(address) => {
+            address.is_unspecified()
+                || address.is_loopback()
+                || address.is_unicast_link_local()
+                || address.is_unique_local()
+        }
+    }
+}
+
 /// Back to where a message came from.
 pub(super) fn hop_of(source: Source) -> Hop {
     Hop { protocol: source.protocol, address: HopAddress::Socket(source.peer), connection: source.connection }
@@ -136,7 +220,7 @@ pub(super) fn hop_of(source: Source) -> Hop {
 /// Where the responses to a request go: RFC 3261 §18.2.2, RFC 3581 §4.
 pub(super) fn hop_of_response(source: &Source, via: &Via<'_>) -> Hop {
     let mut hop = hop_of(*source);
-    let default = if source.protocol == Protocol::Tls { 5061 } else { 5060 };
+    let default = source.protocol.port();
     if source.protocol != Protocol::Udp || via.rport.is_none() {
         // On a stream this is only for when the connection is gone. `maddr` is not followed: a request must not be
         // able to point our responses at somebody else.
@@ -156,6 +240,7 @@ impl Endpoint {
         }
         // §13.2.2.4: whatever came of the call, its 2xx is ACKed, or it would be repeated for half a minute.
         self.acknowledge_anyway(id);
+        self.disarm_extensions(id);
         let Some(leg) = self.legs.remove(id.0) else { return };
         self.dialogs -= leg.dialogs();
         if let Some(key) = key {

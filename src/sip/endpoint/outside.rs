@@ -5,7 +5,8 @@ use super::super::dialog::Dialog;
 use super::super::header::NameAddr;
 use super::super::uri::{Scheme, Uri};
 use super::super::{HeaderName, Message, Method, StatusCode};
-use super::compose::{Reply, contact_back};
+use super::aim::Path;
+use super::compose::{ContactScheme, Reply, contact_back};
 use super::inbound::Fresh;
 use super::leg::{Bye, Leg};
 use super::{Endpoint, Event, Headers, LegId, RequestId, methods};
@@ -56,7 +57,8 @@ impl Endpoint {
         let request = fresh.message.clone();
         let source = fresh.source;
         let user = request.request_uri().and_then(|uri| Uri::parse(uri).ok()).and_then(|uri| uri.user);
-        let contact = contact_back(&self.settings, &source, user.unwrap_or_default());
+        let scheme = ContactScheme::of_dialog(&request);
+        let contact = contact_back(&self.settings, &source, user.unwrap_or_default(), scheme, None);
         let fallback = request.address(HeaderName::From).map_or(&b""[..], |from: NameAddr<'_>| from.uri);
         let call_id = String::from_utf8_lossy(request.call_id()).into_owned();
         let key = self.keyer.leg(request.call_id(), tag.as_bytes());
@@ -66,6 +68,7 @@ impl Endpoint {
             contact,
             peer: Some(source),
             sent_to: None,
+            path: Path::default(),
             from: Vec::new(),
             dialog: Some(Dialog::of_invite(&request, &tag, fallback)),
             early: Vec::new(),
@@ -76,7 +79,11 @@ impl Endpoint {
             outgoing: None,
             to_acknowledge: None,
             cancelled: false,
+            offered: !request.body().is_empty(),
+            extensions: None,
             bye: Bye::No,
+            proof: None,
+            protection: None,
         });
         let leg = LegId(id);
         let Some(server) = self.open(now, fresh, tag, Some(leg)) else {
@@ -90,6 +97,18 @@ impl Endpoint {
         }
         self.reply(now, server, &Reply::bare(StatusCode::TRYING));
         self.events.push_back(Event::Invited { leg, request, source });
+    }
+
+    /// Says how the peer of a leg that called us is reached, before our first answer with a Contact.
+    pub fn set_path(&mut self, leg: LegId, path: Path) {
+        let Some(state) = self.legs.get_mut(leg.0) else { return };
+        let request = state.incoming.and_then(|id| self.servers.get(id)).and_then(|entry| entry.request.as_deref());
+        if let (Some(request), Some(source)) = (request, state.peer) {
+            let user = request.request_uri().and_then(|uri| Uri::parse(uri).ok()).and_then(|uri| uri.user);
+            let (scheme, host) = (ContactScheme::of_dialog(request), path.advertised.as_deref());
+            state.contact = contact_back(&self.settings, &source, user.unwrap_or_default(), scheme, host);
+        }
+        state.path = path;
     }
 
     fn asked(&mut self, now: Instant, fresh: Fresh) {

@@ -38,9 +38,13 @@ impl Endpoint {
         let Some(entry) = self.clients.get_mut(id) else { return };
         let class = Class::of(status.get());
         pin(&mut entry.hop, &source);
+        entry.heard = true;
         match &mut entry.machine {
             ClientMachine::Invite(machine) if method == Method::Invite => {
                 let step = machine.response(class);
+                if entry.purpose == Purpose::Forsaken && class == Class::Provisional {
+                    self.send_cancel(now, id);
+                }
                 self.invite_step(now, id, step, Some((source, message)));
             }
             ClientMachine::Invite(_) => {}
@@ -69,6 +73,9 @@ impl Endpoint {
     pub(super) fn invite_step(&mut self, now: Instant, id: u64, step: InviteStep, input: Option<(Source, Message)>) {
         let Some(entry) = self.clients.get(id) else { return };
         let purpose = entry.purpose;
+        let spare = self.spare_invite(now, id, step.report, input.as_ref().map(|(_, message)| message));
+        let response = input.as_ref().map(|(_, message)| message).filter(|_| step.report == Some(Report::Failure));
+        let challenged = self.challenged(id, response);
         match step.send {
             Some(Send::Request) => self.repeat_request(id),
             Some(Send::Ack) => self.acknowledge_failure(id, input.as_ref().map(|(_, message)| message)),
@@ -79,12 +86,25 @@ impl Endpoint {
         } else {
             self.arm(now, Owner::Client(id), step.repeat, step.limit);
         }
+        if let Some(spare) = spare {
+            return self.retry(now, spare, id, why_of(step.report));
+        }
+        if let (Some(Report::Failure), Some((_, response))) = (step.report, &input)
+            && self.ask_for_more(now, id, purpose, response)
+        {
+            return;
+        }
         match (step.report, input) {
             (Some(Report::Provisional), Some((source, response))) => {
                 self.progressed(now, id, purpose, source, response);
             }
             (Some(Report::Success), Some((source, response))) => self.accepted(now, id, purpose, &source, response),
-            (Some(Report::Failure), Some((_, response))) => self.failed(now, purpose, response),
+            (Some(Report::Failure), Some((_, response))) => {
+                let again = challenged.is_some_and(|request| self.send_again(now, purpose, request, &response));
+                if !again {
+                    self.failed(now, purpose, response);
+                }
+            }
             (Some(Report::Timeout), _) => self.silent(now, purpose, Silence::Timeout),
             (Some(Report::Transport), _) => self.silent(now, purpose, Silence::Transport),
             _ => {}
@@ -92,8 +112,11 @@ impl Endpoint {
     }
 
     pub(super) fn other_step(&mut self, now: Instant, id: u64, step: OtherStep, input: Option<Message>) {
+        let spare = self.spare_other(now, id, step.report);
+        let response = input.as_ref().filter(|_| step.report == Some(client::Report::Final));
+        let challenged = self.challenged(id, response);
         let Some(entry) = self.clients.get_mut(id) else { return };
-        let purpose = entry.purpose;
+        let (purpose, name) = (entry.purpose, entry.name);
         if step.report == Some(client::Report::Final) {
             entry.request = Bytes::new();
         }
@@ -105,19 +128,36 @@ impl Endpoint {
         } else {
             self.arm(now, Owner::Client(id), step.repeat, step.limit);
         }
+        if let Some(spare) = spare {
+            return self.retry(now, spare, id, "no answer");
+        }
+        if let (Some(challenged), Some(response)) = (challenged, &input)
+            && self.send_again(now, purpose, challenged, response)
+        {
+            return;
+        }
         match (purpose, step.report) {
             (_, None | Some(client::Report::Provisional)) => {}
             // §15.1.1: whatever came of the BYE, the session is over.
             (Purpose::Bye(leg), Some(_)) => self.end_leg(now, leg),
-            (Purpose::Question(leg), Some(report)) => self.replied(id, leg, report, input),
+            (Purpose::Refresh(leg), Some(report)) => self.update_replied(now, leg, report, input.as_ref()),
+            (Purpose::Question(leg), Some(report)) => {
+                if let (Some(leg), Some(response)) = (leg, &input) {
+                    self.note_reply(now, leg, response);
+                }
+                self.replied(name, leg, report, input);
+            }
             _ => {}
         }
     }
 
     fn repeat_request(&mut self, id: u64) {
         let Some(entry) = self.clients.get(id) else { return };
-        let (hop, request) = (entry.hop.clone(), entry.request.clone());
-        self.send(hop, request, Some(id));
+        let (hop, from, request) = (entry.hop.clone(), entry.from, entry.request.clone());
+        // While its name is asked for, there is nowhere to send it again.
+        if hop.address.socket().is_some() {
+            self.send(hop, from, request, Some(id));
+        }
     }
 
     /// §17.1.1.3: the ACK to a failure goes the way of the INVITE, each time the failure comes.
@@ -127,11 +167,14 @@ impl Endpoint {
             && let Some(response) = response
         {
             entry.ack = ack_of(&entry.request, response, &self.settings.user_agent);
-            entry.request = Bytes::new();
+            // A 422 may make another INVITE of it.
+            if response.status() != Some(StatusCode::SESSION_INTERVAL_TOO_SMALL) {
+                entry.request = Bytes::new();
+            }
         }
         if let Some(ack) = entry.ack.clone() {
-            let hop = entry.hop.clone();
-            self.send(hop, ack, None);
+            let (hop, from) = (entry.hop.clone(), entry.from);
+            self.send(hop, from, ack, None);
         }
     }
 
@@ -139,13 +182,17 @@ impl Endpoint {
         if let Purpose::Invite(leg) = purpose
             && response.status().is_some_and(|status| status.get() > 100)
             && let Some(state) = self.legs.get_mut(leg.0)
-            && !state.cancelled
         {
-            state.peer = Some(source);
-            let before = state.dialogs();
+            let (before, cancelled) = (state.dialogs(), state.cancelled);
             state.note_early(&response);
             self.dialogs += state.dialogs() - before;
-            self.events.push_back(Event::Progress { leg, response });
+            if !cancelled {
+                state.peer = Some(source);
+            }
+            // A peer that we cancel wants its PRACK all the same, or it repeats its response until the CANCEL is there.
+            if self.take_provisional(now, leg, &response).is_some() && !cancelled {
+                self.events.push_back(Event::Progress { leg, response });
+            }
         }
         self.send_cancel(now, id);
     }
@@ -155,8 +202,8 @@ impl Endpoint {
         let Some(entry) = self.clients.get(id) else { return };
         if let Some(answer) = entry.answers.iter().find(|answer| answer.tag.as_deref() == response.to_tag()) {
             // The ACK was lost, or is still with the layer above.
-            if let Some((hop, ack)) = answer.ack.clone() {
-                self.send(hop, ack, None);
+            if let Some(ack) = answer.ack.clone() {
+                self.send(ack.hop, ack.from, ack.payload, None);
             }
             return;
         }
@@ -165,7 +212,10 @@ impl Endpoint {
         }
         match purpose {
             Purpose::Invite(leg) => self.answered(now, id, leg, source, response),
-            Purpose::Reinvite(leg) => self.reinvite_answered(id, leg, source, response),
+            Purpose::Reinvite(leg) => self.reinvite_answered(now, id, leg, source, response),
+            Purpose::Refresh(leg) => self.refresh_answered(now, id, leg, response),
+            // Too late: another address has the call.
+            Purpose::Forsaken => self.decline(now, id, source, &response),
             Purpose::Bye(_) | Purpose::Question(_) | Purpose::Nobody => {}
         }
     }
@@ -186,7 +236,11 @@ impl Endpoint {
         let fallback = invite.as_ref().and_then(Message::request_uri).unwrap_or_default();
         state.peer = Some(*source);
         self.dialogs -= state.dialogs();
-        state.dialog = Some(Dialog::of_answer(&response, &state.from, fallback));
+        let mut dialog = Dialog::of_answer(&response, &state.from, fallback);
+        if let Some(early) = state.early_mut(response.to_tag()) {
+            dialog.resume(&early.dialog);
+        }
+        state.dialog = Some(dialog);
         state.early = Vec::new();
         self.dialogs += state.dialogs();
         state.answered = true;
@@ -194,10 +248,12 @@ impl Endpoint {
         let number = response.cseq().map_or(1, |cseq| cseq.number);
         state.to_acknowledge = Some(ToAcknowledge { client: id, number });
         entry.answers.push(Answer { tag: response.to_tag().map(Box::from), ack: None });
+        self.note_success(now, leg, &response);
+        self.learn_nonce(leg, &response);
         self.events.push_back(Event::Answered { leg, response });
     }
 
-    fn reinvite_answered(&mut self, id: u64, leg: LegId, source: &Source, response: Message) {
+    fn reinvite_answered(&mut self, now: Instant, id: u64, leg: LegId, source: &Source, response: Message) {
         let Some(state) = self.legs.get_mut(leg.0) else {
             return self.acknowledge_late(id, source, &response);
         };
@@ -216,11 +272,13 @@ impl Endpoint {
             entry.request = Bytes::new();
             entry.answers.push(Answer { tag: response.to_tag().map(Box::from), ack: None });
         }
+        self.learn_nonce(leg, &response);
         let hanging_up = !matches!(self.legs.get(leg.0).map(|state| &state.bye), Some(Bye::No));
         if hanging_up {
             // The layer above is done with this leg.
             self.acknowledge_anyway(leg);
         } else {
+            self.note_success(now, leg, &response);
             self.events.push_back(Event::ReinviteAnswered { leg, response });
         }
     }
@@ -237,7 +295,11 @@ impl Endpoint {
                 let status = response.status().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
                 self.reinvite_refused(leg, status, Some(response));
             }
-            Purpose::Bye(_) | Purpose::Question(_) | Purpose::Nobody => {}
+            Purpose::Refresh(leg) => {
+                let status = response.status().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
+                self.refresh_refused(now, leg, status, Some(&response));
+            }
+            Purpose::Bye(_) | Purpose::Question(_) | Purpose::Forsaken | Purpose::Nobody => {}
         }
     }
 
@@ -249,15 +311,9 @@ impl Endpoint {
                 self.events.push_back(Event::Unanswered { leg, why });
                 self.end_leg(now, leg);
             }
-            Purpose::Reinvite(leg) => {
-                // §8.1.3.1: silence is 408, a transport error 503.
-                let status = match why {
-                    Silence::Timeout => StatusCode::REQUEST_TIMEOUT,
-                    Silence::Transport => StatusCode::SERVICE_UNAVAILABLE,
-                };
-                self.reinvite_refused(leg, status, None);
-            }
-            Purpose::Bye(_) | Purpose::Question(_) | Purpose::Nobody => {}
+            Purpose::Reinvite(leg) => self.reinvite_refused(leg, status_of(why), None),
+            Purpose::Refresh(leg) => self.refresh_refused(now, leg, status_of(why), None),
+            Purpose::Bye(_) | Purpose::Question(_) | Purpose::Forsaken | Purpose::Nobody => {}
         }
     }
 
@@ -270,6 +326,23 @@ impl Endpoint {
     }
 }
 
+/// Why the next address is tried, in words.
+const fn why_of(report: Option<Report>) -> &'static str {
+    match report {
+        Some(Report::Timeout) => "no answer",
+        Some(Report::Failure) => "503",
+        _ => "cannot be reached",
+    }
+}
+
+/// §8.1.3.1: silence is 408, a transport error 503.
+fn status_of(why: Silence) -> StatusCode {
+    match why {
+        Silence::Timeout => StatusCode::REQUEST_TIMEOUT,
+        Silence::Transport => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
 /// RFC 3263 §4: CANCEL, and the ACK to a failure, must reach the very server that the request reached. A name could be
 /// resolved to another one next time, so whoever answered is the one.
 fn pin(hop: &mut Hop, source: &Source) {
@@ -278,7 +351,7 @@ fn pin(hop: &mut Hop, source: &Source) {
     }
     if source.connection.is_some() {
         hop.connection = source.connection;
-    } else if matches!(hop.address, HopAddress::Name { .. }) {
+    } else if hop.address.socket().is_none() {
         hop.address = HopAddress::Socket(source.peer);
     }
 }

@@ -1,10 +1,11 @@
 //! The transactions as the endpoint keeps them: a state machine each, the bytes it may have to repeat, its two timers,
 //! and whom its outcome concerns. Apart from the machines, which know neither bytes nor tables.
 
+use super::super::auth::Tries;
 use super::super::timer::{TimerKey, TimerWheel};
 use super::super::transaction::client::Client;
 use super::super::transaction::client_invite::ClientInvite;
-use super::super::transaction::key::Key;
+use super::super::transaction::key::{Key, Kind};
 use super::super::transaction::server::Server;
 use super::super::transaction::server_invite::ServerInvite;
 use super::super::transaction::{Change, ClientId, Timer};
@@ -12,14 +13,19 @@ use super::super::{Hop, Message, Transmit};
 use super::{Endpoint, Headers, LegId};
 
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-/// A timer of a transaction in the wheel.
+/// A timer in the wheel.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Alarm {
-    pub(super) owner: Owner,
-    pub(super) timer: Timer,
+pub(super) enum Alarm {
+    /// Of a transaction.
+    Transaction(Owner, Timer),
+    /// The next repetition, or the end, of a leg's reliable provisional response.
+    Provisional(LegId),
+    /// The next refresh, or the end, of a leg's session.
+    Session(LegId),
 }
 
 /// Whose timer it is.
@@ -41,7 +47,16 @@ pub(super) struct Alarms {
 pub(super) struct ClientEntry {
     pub(super) machine: ClientMachine,
     pub(super) key: Key,
+    pub(super) kind: Kind,
+    /// What its outcome is known by: the first attempt's number, whichever address it goes to by now.
+    pub(super) name: u64,
     pub(super) hop: Hop,
+    /// Where it leaves from, if that matters.
+    pub(super) from: Option<SocketAddr>,
+    /// Whether a response came.
+    pub(super) heard: bool,
+    /// The addresses to try after this one.
+    pub(super) others: VecDeque<Hop>,
     /// The request, while it may have to be repeated, or copied into an ACK or CANCEL.
     pub(super) request: Bytes,
     /// The ACK to a failure response.
@@ -50,6 +65,8 @@ pub(super) struct ClientEntry {
     pub(super) answers: Vec<Answer>,
     pub(super) purpose: Purpose,
     pub(super) cancel: Cancel,
+    /// The challenges that were answered for it.
+    pub(super) tries: Tries,
     pub(super) alarms: Alarms,
 }
 
@@ -67,7 +84,11 @@ pub(super) enum Purpose {
     Bye(LegId),
     /// A request that changes no dialog: the layer above waits for its answer.
     Question(Option<LegId>),
-    /// CANCEL, and the BYE of a fork that lost: nobody waits.
+    /// An INVITE that was sent to another address since: whatever comes of it is ended.
+    Forsaken,
+    /// A refresh of the session, by UPDATE or re-INVITE.
+    Refresh(LegId),
+    /// PRACK, CANCEL, and the BYE of a fork that lost: nobody waits.
     Nobody,
 }
 
@@ -84,7 +105,15 @@ pub(super) enum Cancel {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) tag: Option<Box<[u8]>>,
-    pub(super) ack: Option<(Hop, Bytes)>,
+    pub(super) ack: Option<Ack>,
+}
+
+/// An ACK to a 2xx, to be sent again whenever the 2xx comes again.
+#[derive(Debug, Clone)]
+pub(super) struct Ack {
+    pub(super) hop: Hop,
+    pub(super) from: Option<SocketAddr>,
+    pub(super) payload: Bytes,
 }
 
 /// A server transaction.
@@ -127,7 +156,7 @@ impl Alarms {
                 wheel.cancel(key);
             }
             if let Change::Arm(timer, after) = change {
-                *slot = Some(wheel.insert(now + after, Alarm { owner, timer }));
+                *slot = Some(wheel.insert(now + after, Alarm::Transaction(owner, timer)));
             }
         }
     }
@@ -136,8 +165,9 @@ impl Alarms {
 // === impl Endpoint ===
 
 impl Endpoint {
-    pub(super) fn send(&mut self, hop: Hop, payload: Bytes, transaction: Option<u64>) {
-        self.transmits.push_back(Transmit { hop, from: None, payload, transaction: transaction.map(ClientId) });
+    /// Sends a request; `from` is the address it has to leave from, if that matters.
+    pub(super) fn send(&mut self, hop: Hop, from: Option<SocketAddr>, payload: Bytes, transaction: Option<u64>) {
+        self.transmits.push_back(Transmit { hop, from, payload, transaction: transaction.map(ClientId) });
     }
 
     /// Sends a response from the address that its request came to.

@@ -1,13 +1,17 @@
 //! The endpoint under a virtual clock: a bench that speaks for the peer, and the behaviours by subject.
 
+mod aim;
 mod asking;
 mod callee;
 mod caller;
 mod cancel;
+mod challenges;
 mod dialog;
 mod network;
 mod noise;
 mod refusals;
+mod reliable;
+mod session_timer;
 mod transport;
 
 use super::*;

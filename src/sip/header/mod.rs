@@ -5,18 +5,22 @@ pub mod address;
 pub mod cseq;
 pub mod elements;
 pub mod params;
+pub mod rack;
 pub mod reason;
 pub mod refer;
 pub mod route;
+pub mod session_expires;
 pub mod via;
 
 pub use address::NameAddr;
 pub use cseq::CSeq;
 pub use elements::Elements;
 pub use params::Params;
+pub use rack::RAck;
 pub use reason::Reason;
 pub use refer::{ReferTo, Replaces};
 pub use route::Route;
+pub use session_expires::SessionExpires;
 pub use via::Via;
 
 use std::borrow::Cow;

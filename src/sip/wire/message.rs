@@ -152,6 +152,11 @@ impl Message {
         self.values(name).flat_map(Elements::new)
     }
 
+    /// Is this token in the list of this header, in any case? For option tags and methods: `Supported`, `Require`, `Allow`.
+    pub fn lists(&self, name: HeaderName, token: &str) -> bool {
+        self.elements(name).any(|element| element.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    }
+
     /// The value of the first line as text; bytes that are not UTF-8 are read as ISO-8859-1.
     pub fn text(&self, name: HeaderName) -> Option<Cow<'_, str>> {
         self.value(name).map(decode)

@@ -8,8 +8,7 @@ use crate::sip::{Source, Transmit};
 use bytes::{Buf as _, Bytes};
 use std::pin::pin;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, mpsc};
 
 /// Answers to pings waiting to be written; a peer that sends more without reading gets no more.
@@ -49,6 +48,7 @@ pub(super) struct Outcome {
 enum Step {
     Read(usize),
     Wrote(usize),
+    Flushed(bool),
     Next(Outgoing),
     /// The message that had to wait is taken.
     Taken,
@@ -66,6 +66,16 @@ pub(super) struct Conversation<'a> {
     waiting: Option<Waiting>,
     /// What is being written, and the rest of its bytes; no message for a pong.
     writing: Option<(Bytes, Option<Outgoing>)>,
+    /// TLS may hold back the end of what was written.
+    unflushed: bool,
+}
+
+/// Writes, or sees to it that what is written leaves.
+async fn forward(writer: &mut (impl AsyncWrite + Unpin), rest: Option<&[u8]>) -> Step {
+    match rest {
+        Some(rest) => Step::Wrote(writer.write(rest).await.unwrap_or(0)),
+        None => Step::Flushed(writer.flush().await.is_ok()),
+    }
 }
 
 // === impl Outgoing ===
@@ -87,32 +97,30 @@ impl Outgoing {
 impl<'a> Conversation<'a> {
     pub(super) fn new(source: Source, settings: &Settings, on_input: &'a OnInput) -> Self {
         let framer = Framer::new(settings.frame);
-        Self { source, idle: settings.idle, on_input, framer, pongs: 0, waiting: None, writing: None }
+        let (pongs, waiting, writing) = (0, None, None);
+        Self { source, idle: settings.idle, on_input, framer, pongs, waiting, writing, unflushed: false }
     }
 
     /// Until the end.
     pub(super) async fn run(
         mut self,
-        mut stream: TcpStream,
+        (mut reader, mut writer): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
         queue: &mut mpsc::Receiver<Outgoing>,
         stop: &Notify,
     ) -> Outcome {
-        let (mut reader, mut writer) = stream.split();
         let mut chunk = vec![0; CHUNK];
         let mut idle = pin!(clock::sleep(self.idle));
         let end = loop {
             self.pick_pong();
             let rest = self.writing.as_ref().map(|(rest, _)| rest.clone());
-            let free = rest.is_none();
+            let (free, unflushed) = (rest.is_none(), self.unflushed);
             // Reading and writing take turns by chance, so that neither starves the other. Every branch is cancel safe:
             // what is not finished has taken nothing.
             let step = async {
                 tokio::select! {
                     read = reader.read(&mut chunk), if self.waiting.is_none() => Step::Read(read.unwrap_or(0)),
                     () = taken(self.waiting.as_mut()) => Step::Taken,
-                    written = writer.write(rest.as_deref().unwrap_or_default()), if !free => {
-                        Step::Wrote(written.unwrap_or(0))
-                    }
+                    moved = forward(&mut writer, rest.as_deref()), if !free || unflushed => moved,
                     next = queue.recv(), if free => next.map_or(Step::End(End::Flushed), Step::Next),
                     () = &mut idle => Step::End(End::Lost),
                 }
@@ -126,7 +134,8 @@ impl<'a> Conversation<'a> {
                 Step::Read(count) if count > 0 && self.take_in(chunk.get(..count).unwrap_or_default()) => {}
                 Step::Taken if self.go_on() => {}
                 Step::Wrote(count) if count > 0 => self.wrote(count),
-                Step::Read(_) | Step::Wrote(_) | Step::Taken => break End::Lost,
+                Step::Flushed(true) => self.unflushed = false,
+                Step::Read(_) | Step::Wrote(_) | Step::Flushed(false) | Step::Taken => break End::Lost,
                 Step::Next(outgoing) if outgoing.transmit.payload.is_empty() => {}
                 Step::Next(outgoing) => self.writing = Some((outgoing.transmit.payload.clone(), Some(outgoing))),
                 Step::End(end) => break end,
@@ -183,6 +192,7 @@ impl<'a> Conversation<'a> {
     }
 
     fn wrote(&mut self, count: usize) {
+        self.unflushed = true;
         if let Some((rest, _)) = &mut self.writing {
             rest.advance(count.min(rest.len()));
             if rest.is_empty() {

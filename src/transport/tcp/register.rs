@@ -3,7 +3,7 @@
 
 use super::connection::Outgoing;
 use super::{Census, Settings, Welcome};
-use crate::sip::{ConnectionId, HopAddress};
+use crate::sip::{ConnectionId, Hop, HopAddress, Protocol};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 pub(super) struct Register {
     connections: HashMap<ConnectionId, Entry>,
     /// Every address that a connection can be found under.
-    reach: HashMap<HopAddress, ConnectionId>,
+    reach: HashMap<Door, ConnectionId>,
     inbound_per_source: HashMap<IpAddr, usize>,
     inbound: usize,
     refused: u64,
@@ -30,10 +30,18 @@ pub(super) struct Register {
     pub(super) tasks: JoinSet<()>,
 }
 
+/// What a connection can be found under. A connection over TLS that was opened for a name serves that name alone: its
+/// certificate was for no other (RFC 5923 §6).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Door {
+    protocol: Protocol,
+    address: HopAddress,
+}
+
 struct Entry {
     queue: mpsc::Sender<Outgoing>,
     stop: Arc<Notify>,
-    addresses: Vec<HopAddress>,
+    addresses: Vec<Door>,
     /// Who opened it, if a peer did.
     inbound: Option<IpAddr>,
 }
@@ -57,8 +65,25 @@ pub(super) enum Found {
     Nothing(Outgoing),
 }
 
-// === impl Register ===
+// === impl Door ===
 
+impl Door {
+    /// Where a hop leads.
+    pub(super) fn of(hop: &Hop) -> Self {
+        let address = match (&hop.address, hop.protocol) {
+            (HopAddress::Server { address, .. }, Protocol::Tcp | Protocol::Udp) => HopAddress::Socket(*address),
+            (address, _) => address.clone(),
+        };
+        Self { protocol: hop.protocol, address }
+    }
+
+    /// A peer's own end.
+    pub(super) fn peer(protocol: Protocol, peer: SocketAddr) -> Self {
+        Self { protocol, address: HopAddress::Socket(peer) }
+    }
+}
+
+// === impl Register ===
 impl Register {
     /// Queues on the connection that the hop names, or on one that reaches its address.
     pub(super) fn enqueue(&mut self, outgoing: Outgoing) -> Found {
@@ -67,7 +92,7 @@ impl Register {
         }
         let hop = &outgoing.transmit.hop;
         let named = hop.connection.filter(|id| self.connections.contains_key(id));
-        let Some(id) = named.or_else(|| self.reach.get(&hop.address).copied()) else {
+        let Some(id) = named.or_else(|| self.reach.get(&Door::of(hop)).copied()) else {
             return Found::Nothing(outgoing);
         };
         let Some(entry) = self.connections.get(&id) else { return Found::Nothing(outgoing) };
@@ -88,16 +113,11 @@ impl Register {
     }
 
     /// A place for a connection of ours to `address`, with its first message; the message comes back if it cannot be.
-    pub(super) fn open(
-        &mut self,
-        address: HopAddress,
-        queue: usize,
-        first: Outgoing,
-    ) -> (Option<Place>, Option<Outgoing>) {
+    pub(super) fn open(&mut self, door: Door, queue: usize, first: Outgoing) -> (Option<Place>, Option<Outgoing>) {
         if self.closed {
             return (None, Some(first));
         }
-        let place = self.enter(vec![address], queue, None);
+        let place = self.enter(vec![door], queue, None);
         let Some(entry) = self.connections.get(&place.id) else { return (Some(place), Some(first)) };
         let refused = match entry.queue.try_send(first) {
             Ok(()) => None,
@@ -107,7 +127,13 @@ impl Register {
     }
 
     /// A place for a connection that a peer opened; `None` if it has too many, or all together do.
-    pub(super) fn admit(&mut self, peer: SocketAddr, welcome: Welcome, settings: &Settings) -> Option<Place> {
+    pub(super) fn admit(
+        &mut self,
+        door: Door,
+        peer: SocketAddr,
+        welcome: Welcome,
+        settings: &Settings,
+    ) -> Option<Place> {
         let source = source_of(peer.ip());
         let own = self.inbound_per_source.get(&source).copied().unwrap_or(0);
         let (all, each) = match welcome {
@@ -122,10 +148,10 @@ impl Register {
         }
         self.inbound += 1;
         self.inbound_per_source.insert(source, own + 1);
-        Some(self.enter(vec![HopAddress::Socket(peer)], settings.queue, Some(source)))
+        Some(self.enter(vec![door], settings.queue, Some(source)))
     }
 
-    fn enter(&mut self, addresses: Vec<HopAddress>, queue: usize, inbound: Option<IpAddr>) -> Place {
+    fn enter(&mut self, addresses: Vec<Door>, queue: usize, inbound: Option<IpAddr>) -> Place {
         // Finished tasks stay in the set until they are joined.
         while self.tasks.try_join_next().is_some() {}
         let id = ConnectionId(NEXT.fetch_add(1, Ordering::Relaxed));
@@ -136,15 +162,6 @@ impl Register {
         }
         self.connections.insert(id, Entry { queue: sender, stop: Arc::clone(&stop), addresses, inbound });
         Place { id, queue: receiver, stop }
-    }
-
-    /// This connection reaches `address` too, unless another one already does.
-    pub(super) fn also_reaches(&mut self, id: ConnectionId, address: HopAddress) {
-        let Some(entry) = self.connections.get_mut(&id) else { return };
-        if let std::collections::hash_map::Entry::Vacant(vacant) = self.reach.entry(address.clone()) {
-            vacant.insert(id);
-            entry.addresses.push(address);
-        }
     }
 
     /// Takes a connection off; nothing more is queued on it.

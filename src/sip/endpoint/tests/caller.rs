@@ -249,18 +249,3 @@ fn an_answer_of_another_fork_behind_a_failure_is_acked_and_byed_inside() {
     assert_eq!(bench.happened(), ["Refused", "Closed"]);
     bench.finish();
 }
-
-#[test]
-fn cancel_and_ack_go_to_the_server_that_answered_for_a_name() {
-    let mut bench = Bench::new();
-    let address = HopAddress::Name { host: "daily.example.com".to_owned(), port: None };
-    let hop = Hop { protocol: Protocol::Udp, address, connection: None };
-    let leg = bench.endpoint.invite(bench.now, Invite { hop, ..invite() });
-    let invite = bench.sent().remove(0);
-    bench.receive(&response(&invite, "180 Ringing", "bob", ""));
-    bench.endpoint.cancel(bench.now, leg, Headers::new()).unwrap();
-    bench.receive(&response(&invite, "487 Request Terminated", "bob", ""));
-    let transmits = bench.transmits();
-    assert_eq!(transmits.len(), 2);
-    assert!(transmits.iter().all(|transmit| transmit.hop == udp("192.0.2.10:5066")));
-}

@@ -2,6 +2,8 @@
 //! messages, both sides agree that the call is over, each says so once, and nothing is left.
 
 use super::*;
+use crate::sip::session::reliable::Wish;
+use crate::sip::session::session_timer;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How bad the network is, in percent.
@@ -35,11 +37,17 @@ struct Side {
     acknowledged: u64,
     answered: u64,
     hung_up: BTreeSet<LegId>,
+    terms: Terms,
+    /// How long calls last at most, in milliseconds.
+    patience: u64,
+    refreshed: u64,
+    described_early: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Plan {
     Ring,
+    Preview,
     Answer,
     Reject,
     Acknowledge,
@@ -64,6 +72,10 @@ impl Side {
             acknowledged: 0,
             answered: 0,
             hung_up: BTreeSet::new(),
+            terms: Terms::PLAIN,
+            patience: 30_000,
+            refreshed: 0,
+            described_early: 0,
         }
     }
 
@@ -77,7 +89,13 @@ impl Side {
         match *event {
             Event::Invited { leg, .. } => {
                 assert!(self.open.insert(leg));
+                if self.endpoint.agree(leg, self.terms).is_err() {
+                    return self.plan(now, 10, leg, Plan::Reject);
+                }
                 self.plan(now, 2000, leg, Plan::Ring);
+                if self.entropy.below(2) == 0 {
+                    self.plan(now, 4000, leg, Plan::Preview);
+                }
                 let verdict = if self.entropy.below(4) == 0 { Plan::Reject } else { Plan::Answer };
                 self.plan(now, 20_000, leg, verdict);
             }
@@ -95,7 +113,17 @@ impl Side {
                 self.acknowledged += 1;
                 self.talk(now, leg);
             }
-            Event::Unacknowledged { leg } => self.plan(now, 10, leg, Plan::Bye),
+            Event::Unacknowledged { leg } | Event::SessionExpired { leg } => self.plan(now, 10, leg, Plan::Bye),
+            Event::Unpracked { leg } => {
+                self.plan(now, 10, leg, Plan::Reject);
+                self.plan(now, 20, leg, Plan::Bye);
+            }
+            Event::RefreshDue { leg } => drop(self.endpoint.refresh(now, leg, Some(&sdp()))),
+            Event::Refreshed { .. } => self.refreshed += 1,
+            Event::Progress { ref response, .. } => self.described_early += u64::from(!response.body().is_empty()),
+            Event::ReinviteRefused { leg, status, .. } if matches!(status.get(), 408 | 481) => {
+                self.plan(now, 10, leg, Plan::Bye);
+            }
             Event::HungUp { leg, .. } => assert!(self.hung_up.insert(leg), "hung up twice"),
             Event::Closed { leg } => {
                 assert!(self.open.remove(&leg), "closed twice, or never opened");
@@ -108,7 +136,7 @@ impl Side {
 
     fn concerned(&self, event: &Event) -> bool {
         match event {
-            Event::Closed { .. } | Event::OutOfDialog { .. } => true,
+            Event::Closed { .. } | Event::OutOfDialog { .. } | Event::Noted { .. } => true,
             Event::Replied { leg, .. } => leg.is_none_or(|leg| self.open.contains(&leg)),
             Event::Requested { leg, .. }
             | Event::Invited { leg, .. }
@@ -120,7 +148,12 @@ impl Side {
             | Event::ReinviteAnswered { leg, .. }
             | Event::ReinviteRefused { leg, .. }
             | Event::Acknowledged { leg, .. }
+            | Event::Doubted { leg, .. }
             | Event::Unacknowledged { leg }
+            | Event::Refreshed { leg, .. }
+            | Event::RefreshDue { leg }
+            | Event::SessionExpired { leg }
+            | Event::Unpracked { leg }
             | Event::Cancelled { leg, .. }
             | Event::HungUp { leg, .. } => self.open.contains(leg),
         }
@@ -130,7 +163,7 @@ impl Side {
         for _ in 0..self.entropy.below(3) {
             self.plan(now, 20_000, leg, Plan::Reinvite);
         }
-        self.plan(now, 30_000, leg, Plan::Bye);
+        self.plan(now, self.patience, leg, Plan::Bye);
     }
 
     fn act(&mut self, now: Instant) {
@@ -139,6 +172,10 @@ impl Side {
             // Whether the command still fits is the endpoint's business: it must refuse without harm.
             let _ = match plan {
                 Plan::Ring => self.endpoint.provisional(now, leg, StatusCode::RINGING, None, Headers::new(), None),
+                Plan::Preview => {
+                    let status = StatusCode::SESSION_PROGRESS;
+                    self.endpoint.provisional(now, leg, status, None, Headers::new(), Some(sdp()))
+                }
                 Plan::Answer => self.endpoint.answer(now, leg, Headers::new(), Some(sdp())),
                 Plan::Reject => self.endpoint.reject(now, leg, StatusCode::BUSY_HERE, None, Headers::new()),
                 Plan::Acknowledge => self.endpoint.acknowledge(now, leg, None),
@@ -172,7 +209,7 @@ impl World {
         let now = self.now;
         let side = &mut self.sides[from];
         let target = Invite { hop: udp(ADDRESSES[1 - from]), ..invite() };
-        let leg = side.endpoint.invite(now, target);
+        let leg = side.endpoint.invite_on(now, target, &side.terms);
         side.open.insert(leg);
         if side.entropy.below(3) == 0 {
             side.plan(now, 15_000, leg, Plan::Cancel);
@@ -267,4 +304,34 @@ fn loss_repetition_and_reordering_leave_nothing_behind() {
 #[test]
 fn a_network_that_loses_nearly_everything_leaves_nothing_behind() {
     World::new(77, Weather { loss: 80, repeat: 50, delay: 3000 }).run(300);
+}
+
+/// Both sides ask for whatever there is.
+fn on_terms(mut world: World, reliable: Wish, timer: session_timer::Policy) -> World {
+    for side in &mut world.sides {
+        side.terms = Terms { reliable, session_timer: timer };
+        side.patience = 400_000;
+    }
+    world
+}
+
+fn ninety_seconds() -> session_timer::Policy {
+    let wish = session_timer::Wish::Ask { expires: seconds(90), refresher: session_timer::Preference::Any };
+    session_timer::Policy { wish, min_se: seconds(90) }
+}
+
+#[test]
+fn reliable_responses_and_session_timers_leave_nothing_behind_in_any_weather() {
+    for seed in 10..14 {
+        let weather = Weather { loss: (seed - 10) * 10, repeat: 20, delay: 900 };
+        let sides = on_terms(World::new(seed, weather), Wish::Supported, ninety_seconds()).run(60);
+        assert!(sides.iter().all(|side| side.closed.len() > 40));
+        assert!(sides.iter().map(|side| side.described_early).sum::<u64>() > 10, "early media was described");
+    }
+}
+
+#[test]
+fn a_network_that_loses_nearly_everything_leaves_no_timer_of_an_extension_behind() {
+    let weather = Weather { loss: 80, repeat: 50, delay: 3000 };
+    on_terms(World::new(78, weather), Wish::Required, ninety_seconds()).run(60);
 }

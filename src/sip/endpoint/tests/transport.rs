@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::sip::ConnectionId;
+use crate::sip::endpoint::aim::Errand;
 
 fn hop_of_answer(protocol: Protocol, change: impl Fn(&str) -> String) -> Hop {
     let mut bench = Bench::over(protocol);
@@ -79,11 +80,16 @@ fn a_name_that_we_called_over_a_stream_is_reached_by_the_stream_that_answered() 
     let name = HopAddress::Name { host: "daily.example.com".to_owned(), port: None };
     let hop = Hop { protocol: Protocol::Tcp, address: name, connection: None };
     let leg = bench.endpoint.invite(bench.now, Invite { hop: hop.clone(), ..invite() });
+    let Some(Errand::Locate { transaction, .. }) = bench.endpoint.poll_errand() else { panic!() };
+    let found = Hop { address: socket("192.0.2.10:5066"), ..hop.clone() };
+    bench.endpoint.located(bench.now, transaction, Ok((vec![found], "address")));
+    bench.happened();
     let invite = bench.sent().remove(0);
     assert!(text(&invite, HeaderName::Via).starts_with("SIP/2.0/TCP gw.example.com;"));
     bench.receive(&response(&invite, "200 OK", "bob", "\nContact: <sip:bob@daily.example.com;transport=tcp>"));
     bench.endpoint.acknowledge(bench.now, leg, None).unwrap();
-    assert_eq!(bench.transmits()[0].hop, Hop { connection: Some(ConnectionId(7)), ..hop });
+    let address = HopAddress::Server { host: "daily.example.com".to_owned(), address: bench.source.peer };
+    assert_eq!(bench.transmits()[0].hop, Hop { address, connection: Some(ConnectionId(7)), ..hop });
 }
 
 #[test]

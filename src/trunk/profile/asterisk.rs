@@ -1,0 +1,27 @@
+//! Asterisk and FreePBX, chan_pjsip and chan_sip. Fixtures in `sip-fixtures/messages/asterisk`.
+
+use super::{Family, Preset};
+
+pub(super) const FAMILY: Family = Family {
+    name: "asterisk",
+    presets: &[
+        Preset {
+            key: "identity",
+            value: r#"["p-asserted-identity", "remote-party-id", "from"]"#,
+            why: "send_pai and send_rpid are off unless set, then From is all there is",
+            with: None,
+        },
+        Preset {
+            key: "called",
+            value: r#"["request-uri", "to"]"#,
+            why: "a trunk that dials no number sends s, which is passed over",
+            with: None,
+        },
+        Preset {
+            key: "keepalive",
+            value: r#""60s""#,
+            why: "qualify_frequency is 60 where it is set",
+            with: Some("address"),
+        },
+    ],
+};
