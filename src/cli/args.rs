@@ -2,6 +2,7 @@
 
 use super::demo::DemoArgs;
 use super::sim::SimArgs;
+use crate::config::provision::ProvisionApi;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -37,8 +38,8 @@ pub enum Command {
     Explain(Explain),
     /// Look over machine, network, accounts and peers (not in this version)
     Doctor(Later),
-    /// Create or update this gateway's entry at Daily (not in this version)
-    Provision(Later),
+    /// Create or update what this gateway needs of an account, and touch nothing else there
+    Provision(Provision),
 }
 
 /// Which configuration.
@@ -58,6 +59,38 @@ pub struct Check {
     /// Also print the configuration as it takes effect, secrets masked
     #[arg(long)]
     pub print: bool,
+}
+
+/// `provision`.
+#[derive(Debug, Clone, Args)]
+pub struct Provision {
+    /// Whose account.
+    #[command(subcommand)]
+    pub account: Account,
+}
+
+/// Whose account.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Account {
+    /// This gateway's dial-in entries and its domain webhook at Daily
+    Daily(ProvisionDaily),
+}
+
+/// `provision daily`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ProvisionDaily {
+    /// Which configuration.
+    #[command(flatten)]
+    pub file: File,
+    /// Show the difference, secrets masked; send nothing that writes, and write no file
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Which of Daily's two interfaces [default: `api` of [daily.provision]]
+    #[arg(long, value_enum)]
+    pub api: Option<ProvisionApi>,
+    /// Take over an entry that has this gateway's name or number and posts elsewhere
+    #[arg(long)]
+    pub adopt: bool,
 }
 
 /// `explain`.
@@ -121,6 +154,15 @@ mod tests {
     }
 
     #[test]
+    fn provision_names_the_account_and_changes_nothing_unless_it_may() {
+        let parsed = parse("trunkline provision daily --dry-run --api array --config a.toml");
+        let Ok(Command::Provision(Provision { account: Account::Daily(daily) })) = parsed else { panic!("provision") };
+        assert!(daily.dry_run && !daily.adopt && daily.file.config == *"a.toml");
+        assert_eq!(daily.api, Some(ProvisionApi::Array));
+        assert!(parse("trunkline provision").is_err());
+    }
+
+    #[test]
     fn explain_takes_a_file_or_stdin_and_an_address_as_source() {
         let Ok(Command::Explain(explain)) = parse("trunkline explain --trunk pbx --source 192.0.2.1 --json -") else {
             panic!("explain")
@@ -133,7 +175,6 @@ mod tests {
 
     #[test]
     fn commands_of_a_later_version_take_whatever_comes() {
-        assert!(matches!(parse("trunkline provision daily --dry-run"), Ok(Command::Provision(_))));
         assert!(matches!(parse("trunkline doctor"), Ok(Command::Doctor(_))));
         let sim = parse("trunkline sim signalwire --port 1");
         assert!(matches!(sim, Ok(Command::Sim(SimArgs { which: Simulator::Signalwire(_) }))));

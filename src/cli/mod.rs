@@ -4,11 +4,12 @@ pub mod args;
 pub mod check;
 pub mod demo;
 pub mod explain;
+pub mod provision;
 pub mod run;
 pub mod schema;
 pub mod sim;
 
-use args::{Arguments, Command};
+use args::{Account, Arguments, Command, Provision};
 use check::Print;
 use clap::Parser as _;
 use std::process::ExitCode;
@@ -55,7 +56,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Sim(sim) => sim::run(sim),
         Command::Explain(args) => explain::run(&args).into(),
         Command::Doctor(_) => not_in_this_version("doctor"),
-        Command::Provision(_) => not_in_this_version("provision"),
+        Command::Provision(Provision { account: Account::Daily(args) }) => provision::daily(&args).into(),
     }
 }
 
@@ -82,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_a_later_version_will_do_is_wrong_usage_of_this_one() {
-        let later = Arguments::try_parse_from(["trunkline", "provision", "daily", "--dry-run"]).unwrap();
+        let later = Arguments::try_parse_from(["trunkline", "doctor"]).unwrap();
         assert_eq!(format!("{:?}", dispatch(later.command)), format!("{:?}", ExitCode::from(2)));
     }
 

@@ -72,9 +72,19 @@ pub struct DailyArgs {
     /// Milliseconds before every REST answer
     #[arg(long, default_value_t = 0)]
     pub rest_delay_ms: u64,
-    /// A REST failure: rooms|room|tokens|update=STATUS, or =STATUSxN for the first N; may be repeated
+    /// A REST failure: rooms|room|tokens|update|domain|entries|webhooks=STATUS, or =STATUSxN for the first N; writes are
+    /// set-domain|set-entries|set-webhooks, whose STATUS may be `lost`: done and never answered; may be repeated
     #[arg(long = "rest-fault")]
     pub rest_faults: Vec<RestFault>,
+    /// A dial-in entry that is there already, as JSON; may be repeated
+    #[arg(long = "entry", value_parser = object)]
+    pub entries: Vec<serde_json::Value>,
+    /// A domain webhook that is there already, as JSON; may be repeated
+    #[arg(long = "domain-webhook", value_parser = object)]
+    pub webhooks: Vec<serde_json::Value>,
+    /// Never show the secrets of entries and webhooks
+    #[arg(long)]
+    pub hide_secrets: bool,
     /// What is wrong with each of the first calls, as JSON; may be repeated
     #[arg(long = "call", value_parser = misbehaviour)]
     pub script: Vec<Misbehaviour>,
@@ -245,6 +255,11 @@ fn usage(text: impl Into<String>) -> Problem {
     Problem { code: 2, text: text.into() }
 }
 
+fn object(text: &str) -> Result<serde_json::Value, String> {
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if value.is_object() { Ok(value) } else { Err("write a JSON object".to_owned()) }
+}
+
 fn misbehaviour(text: &str) -> Result<Misbehaviour, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
@@ -308,6 +323,9 @@ fn daily_options(args: DailyArgs) -> DailyOptions {
         never_ready: args.never_ready,
         rest_delay: Duration::from_millis(args.rest_delay_ms),
         rest_faults: args.rest_faults,
+        entries: args.entries,
+        webhooks: args.webhooks,
+        hide_secrets: args.hide_secrets,
         misbehaviour: args.misbehaviour,
         script: args.script,
         ..DailyOptions::default()

@@ -13,6 +13,7 @@ pub mod keepalive;
 pub mod media;
 pub mod numbers;
 pub mod observe;
+pub mod provision;
 pub mod room;
 pub mod route;
 pub mod session;
@@ -23,6 +24,7 @@ pub mod way;
 // from text to a checked snapshot
 mod checks;
 mod document;
+pub mod draft;
 pub mod effective;
 pub mod load;
 pub mod origin;

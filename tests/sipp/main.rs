@@ -51,7 +51,6 @@ scenarios! {
     a_declined_call_is_declined_for_the_pbx
     an_unknown_address_is_unknown_for_the_pbx
     an_overloaded_target_is_overloaded_for_the_pbx
-    a_pbx_is_told_what_its_trunk_says
     a_target_that_only_rings_is_cancelled
     a_silent_target_times_out
     early_media_reaches_the_pbx
@@ -89,6 +88,7 @@ scenarios! {
     a_long_way_to_the_cloud_is_kept_to_the_byte
     an_unknown_source_is_refused
     a_call_without_route_is_refused
+    a_pbx_is_told_what_its_trunk_says
     an_invite_without_contact_is_a_bad_request
     a_cut_invite_is_a_bad_request
     an_unknown_method_is_answered_with_the_known_ones

@@ -281,7 +281,7 @@ fn what_this_version_does_not_do_is_refused_and_not_ignored() {
         (
             "bot = {",
             "connect = \"bot\"\nbot = {",
-            "`connect = \"bot\"` is not in this version; remove it: the gateway connects the caller when the bot is ready",
+            "`connect = \"bot\"` without `events_hmac` of [daily]: nothing would show that the bot connected the caller; set up Daily's domain webhook and write its secret to `events_hmac`, or let the gateway connect",
         ),
         (
             "bot = {",
@@ -295,6 +295,50 @@ fn what_this_version_does_not_do_is_refused_and_not_ignored() {
         ),
     ] {
         assert_eq!(problem(&SMALLEST.replace(from, to)), expected);
+    }
+}
+
+#[test]
+fn bots_budgets_and_shares_are_checked() {
+    let start = "bot = { start_url = \"https://bots.example.com/start\" }";
+    for (from, to, expected) in [
+        (start, "bot = {}", "`bot` does not say where it is started; add `start_url`, or `agent` of Pipecat Cloud"),
+        (
+            start,
+            "bot = { agent = \"a\" }",
+            "`agent` names an agent of Pipecat Cloud, but the bot is of another kind; add kind = \"pipecat-cloud\", or remove it",
+        ),
+        (
+            start,
+            "bot = { kind = \"pipecat-cloud\", agent = \"a\" }",
+            "a bot at Pipecat Cloud needs a `token`; write a public key of the organisation (pk_...) to `token`",
+        ),
+        (
+            start,
+            "bot = { kind = \"pipecat-cloud\", agent = \"a/b\", token = \"pk\" }",
+            "`agent` is `a/b`, which is no name of an agent; write letters, digits and hyphens, as in its start URL",
+        ),
+        (
+            start,
+            "bot = { kind = \"pipecat-cloud\", agent = \"a\", start_url = \"https://a.example.com\", token = \"pk\" }",
+            "`agent` and `start_url` exclude each other: either says where the bot is started; remove one of them",
+        ),
+        ("bot = {", "share = 0\nbot = {", "`share` is no percentage from 1 to 100; write 30 for 30% of the calls"),
+        (
+            "[daily]",
+            "[daily]\nupdate_budget = 0",
+            "`update_budget` of [daily] is 0: no caller would ever be connected; write how many requests a second Daily takes: 20 of most kinds",
+        ),
+    ] {
+        assert_eq!(problem(&SMALLEST.replace(from, to)), expected, "{to}");
+    }
+    for (from, to) in [
+        (start, "bot = { kind = \"pipecat-cloud\", agent = \"a\", token = \"pk\" }"),
+        ("bot = {", "connect = \"bot\"\nbot = {"),
+        ("bot = {", "share = 30\nbot = { start_url = \"https://a.example.com\" }\n[[room]]\nbot = {"),
+    ] {
+        let text = SMALLEST.replace("[daily]", "[daily]\nevents_hmac = \"c2VjcmV0\"").replace(from, to);
+        assert_eq!(problems(&text), Vec::<String>::new(), "{to}");
     }
 }
 
@@ -447,6 +491,23 @@ fn a_missing_variable_hides_no_other_problem() {
     assert!(error.contains("NOT_THERE_FOR_SURE"), "{error}");
     assert!(error.contains("unknown key `advertize`"), "{error}");
     assert_eq!(error.lines().count(), 2, "{error}");
+}
+
+#[test]
+fn what_provisioning_is_told_is_checked() {
+    let daily = |more: &str| with(&format!("[daily]\napi_key = \"k\"\nhmac = \"aaaa\"\n[daily.provision]\n{more}\n"));
+    for (more, told) in [
+        ("numbers = [\"0711 123\"]", "`0711 123` is no number in E.164; write it as bought"),
+        ("numbers = [\"+15550100\", \"+15550100\"]", "`+15550100` stands twice in `numbers`; remove one"),
+        ("interconnect = false", "[daily.provision] wants no entry at all; write `interconnect = true`"),
+        ("hold_music = \"hold.mp3\"", "`hold_music` is no usable URL"),
+        ("name = \" \"", "`name` of [daily.provision] is empty"),
+        ("target = \"bott\"", "there is no [[target]] `bott`; did you mean `bot`?"),
+        ("api = \"arrays\"", "`arrays` is no value of `provision.api` of [daily]; did you mean `array`?"),
+    ] {
+        assert!(problem(&daily(more)).starts_with(told), "{more}: {}", problem(&daily(more)));
+    }
+    assert_eq!(problems(&daily("numbers = [\"+15550100\"]")), Vec::<String>::new());
 }
 
 #[test]

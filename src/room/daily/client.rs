@@ -25,6 +25,17 @@ pub struct Client {
     rest_timeout: Duration,
 }
 
+/// How a request of provisioning is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Creates, or sets.
+    Post,
+    /// Replaces.
+    Put,
+}
+
 /// The client cannot be built.
 #[derive(Debug, thiserror::Error)]
 #[error("no HTTP client: {0}")]
@@ -40,8 +51,8 @@ impl Client {
     pub fn new(settings: &Settings) -> Result<Self, ClientError> {
         // The program installs its one TLS provider first thing; this covers embedders, and fails if it is there.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let bots = settings.plans.iter().filter_map(|plan| plan.bot.as_ref()).map(|bot| bot.start_url.as_str());
-        let needs_tls = bots.chain([settings.api_url.as_str()]).any(|url| !url.starts_with("http://"));
+        let bots = settings.plans.iter().filter_map(|plan| plan.bot.as_ref()).map(crate::config::room::Bot::url);
+        let needs_tls = bots.chain([settings.api_url.clone()]).any(|url| !url.starts_with("http://"));
         let builder = reqwest::Client::builder()
             .user_agent(settings.user_agent.as_str())
             .connect_timeout(settings.rest_timeout)
@@ -69,6 +80,31 @@ impl Client {
         }
     }
 
+    /// Sends a request of provisioning once; the body of the answer. `path` begins behind `/v1`.
+    ///
+    /// # Errors
+    /// What became of it instead.
+    pub async fn exchange(&self, method: Method, path: &str, body: Option<String>) -> Result<Vec<u8>, Failure> {
+        let method = match method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+        };
+        let url = format!("{}{path}", self.api_url);
+        let request = self.http.request(method, url).bearer_auth(self.api_key.expose()).timeout(self.rest_timeout);
+        let request = match body {
+            // As text, so that what is carried for others keeps its bytes.
+            Some(body) => request.header(header::CONTENT_TYPE, "application/json").body(body),
+            None => request,
+        };
+        let mut response = request.send().await.map_err(|error| failure(&error.without_url()))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(refused(&mut response).await);
+        }
+        read(&mut response).await.map_err(|text| Failure { kind: FailureKind::Lost, text, retry_after: None })
+    }
+
     fn build(&self, request: Request) -> RequestBuilder {
         let now = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         match request {
@@ -91,7 +127,7 @@ impl Client {
                     .http
                     .post(&start.url)
                     .timeout(start.timeout)
-                    .header("Idempotency-Key", start.call.as_str())
+                    .header("Idempotency-Key", start.idempotency_key())
                     .header("traceparent", &start.traceparent)
                     .json(&start.body);
                 match &start.bearer {
@@ -112,18 +148,26 @@ impl Client {
 }
 
 async fn answered(operation: Operation, mut response: Response) -> Reply {
-    let status = response.status();
-    let retry_after = retry_after(&response);
-    let body = read(&mut response).await;
-    let what = format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default()).trim_end().to_owned();
-    let outcome = if status.is_success() {
-        product(operation, body)
+    let what = in_words(response.status());
+    let outcome = if response.status().is_success() {
+        product(operation, read(&mut response).await)
     } else {
-        let complaint = body.ok().and_then(|body| rest::complaint(&body));
-        let text = complaint.map_or_else(|| what.clone(), |complaint| format!("{} {complaint}", status.as_u16()));
-        Err(Failure { kind: FailureKind::Refused(status.as_u16()), text, retry_after })
+        Err(refused(&mut response).await)
     };
     Reply { operation, what, outcome }
+}
+
+/// `404 Not Found`.
+fn in_words(status: StatusCode) -> String {
+    format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default()).trim_end().to_owned()
+}
+
+async fn refused(response: &mut Response) -> Failure {
+    let status = response.status();
+    let retry_after = retry_after(response);
+    let complaint = read(response).await.ok().and_then(|body| rest::complaint(&body));
+    let text = complaint.map_or_else(|| in_words(status), |complaint| format!("{} {complaint}", status.as_u16()));
+    Failure { kind: FailureKind::Refused(status.as_u16()), text, retry_after }
 }
 
 /// A status says whether the effect came about; a body that broke off matters only where something is read from it.
@@ -147,7 +191,7 @@ fn product(operation: Operation, body: Result<Vec<u8>, String>) -> Result<Produc
         };
     }
     match rest::room(&answer) {
-        Room { url: None, endpoint: None } => {
+        Room { url: None, endpoint: None, .. } => {
             fail(FailureKind::Unreadable, "the answer has neither a room URL nor a SIP address".to_owned())
         }
         room => Ok(Product::Room(room)),
@@ -155,6 +199,12 @@ fn product(operation: Operation, body: Result<Vec<u8>, String>) -> Result<Produc
 }
 
 fn unanswered(operation: Operation, error: &reqwest::Error) -> Reply {
+    let failure = failure(error);
+    let what = outcome_of(failure.kind, error).to_owned();
+    Reply { operation, what, outcome: Err(failure) }
+}
+
+fn failure(error: &reqwest::Error) -> Failure {
     // A connection that never came about carried nothing. Everything later may have arrived.
     let kind = if error.is_builder() {
         FailureKind::Impossible
@@ -163,14 +213,16 @@ fn unanswered(operation: Operation, error: &reqwest::Error) -> Reply {
     } else {
         FailureKind::Lost
     };
-    let what = match kind {
+    Failure { kind, text: format!("{}: {}", outcome_of(kind, error), chain(error)), retry_after: None }
+}
+
+fn outcome_of(kind: FailureKind, error: &reqwest::Error) -> &'static str {
+    match kind {
         FailureKind::Impossible => "cannot be sent",
         FailureKind::NotSent => "no connection",
         _ if error.is_timeout() => "no answer in time",
         _ => "connection lost",
-    };
-    let failure = Failure { kind, text: format!("{what}: {}", chain(error)), retry_after: None };
-    Reply { operation, what: what.to_owned(), outcome: Err(failure) }
+    }
 }
 
 async fn read(response: &mut Response) -> Result<Vec<u8>, String> {

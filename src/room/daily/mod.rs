@@ -2,6 +2,7 @@
 //! module beside this one and leave the state machine alone.
 
 pub mod client;
+pub mod provision;
 pub mod rest;
 pub mod verify;
 pub mod webhook;

@@ -96,9 +96,22 @@ pub enum Endpoint {
     Tokens,
     /// `POST /v1/dialin/pinlessCallUpdate`.
     Update,
+    /// `GET /v1/`.
+    Domain,
+    /// `POST /v1/`.
+    SetDomain,
+    /// `GET /v1/domain-dialin-config` and one of them.
+    Entries,
+    /// `POST`, `PUT` and `DELETE` there.
+    SetEntries,
+    /// `GET /v1/webhooks`.
+    Webhooks,
+    /// `POST` there.
+    SetWebhooks,
 }
 
-/// A REST failure: `ENDPOINT=STATUS` for ever or `ENDPOINT=STATUSxN` for the first N requests.
+/// A REST failure: `ENDPOINT=STATUS` for ever or `ENDPOINT=STATUSxN` for the first N requests. The status `lost` of an
+/// endpoint `set-...` lets the request take effect and never answers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestFault {
     /// Where.
@@ -112,6 +125,9 @@ pub struct RestFault {
 // === impl RestFault ===
 
 impl RestFault {
+    /// The status of an answer that is lost after the request took effect.
+    pub const LOST: u16 = 0;
+
     /// `status` at `endpoint`, for ever.
     #[must_use]
     pub const fn always(endpoint: Endpoint, status: u16) -> Self {
@@ -129,15 +145,31 @@ impl FromStr for RestFault {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wants = || format!("`{text}`: write rooms|room|tokens|update=STATUS or =STATUSxN, for example rooms=429x2");
+        let wants = || {
+            format!(
+                "`{text}`: write rooms|room|tokens|update|domain|entries|webhooks|set-domain|set-entries|set-webhooks and =STATUS \
+                 or =STATUSxN, for example rooms=429x2 or set-entries=lostx1"
+            )
+        };
         let (endpoint, rest) = text.split_once('=').ok_or_else(wants)?;
         let endpoint = match endpoint {
             "rooms" => Endpoint::Rooms,
             "room" => Endpoint::Room,
             "tokens" => Endpoint::Tokens,
             "update" => Endpoint::Update,
+            "domain" => Endpoint::Domain,
+            "set-domain" => Endpoint::SetDomain,
+            "entries" => Endpoint::Entries,
+            "set-entries" => Endpoint::SetEntries,
+            "webhooks" => Endpoint::Webhooks,
+            "set-webhooks" => Endpoint::SetWebhooks,
             _ => return Err(wants()),
         };
+        let losable = matches!(endpoint, Endpoint::SetDomain | Endpoint::SetEntries | Endpoint::SetWebhooks);
+        if let Some(times) = rest.strip_prefix("lost").filter(|_| losable) {
+            let times = times.strip_prefix('x').map(str::parse).transpose().map_err(|_| wants())?;
+            return Ok(Self { endpoint, status: Self::LOST, times });
+        }
         let (status, times) = match rest.split_once('x') {
             Some((status, times)) => (status, Some(times.parse().map_err(|_| wants())?)),
             None => (rest, None),
@@ -155,7 +187,8 @@ mod tests {
     fn a_rest_fault_is_read_from_its_short_form() {
         assert_eq!("rooms=429x2".parse(), Ok(RestFault::first(Endpoint::Rooms, 429, 2)));
         assert_eq!("update=404".parse(), Ok(RestFault::always(Endpoint::Update, 404)));
-        for wrong in ["rooms", "rooms=200", "house=500", "rooms=500xmany"] {
+        assert_eq!("set-entries=lostx1".parse(), Ok(RestFault::first(Endpoint::SetEntries, RestFault::LOST, 1)));
+        for wrong in ["rooms", "rooms=lost", "set-domain=lostxx", "rooms=200", "house=500", "rooms=500xmany"] {
             assert!(wrong.parse::<RestFault>().unwrap_err().contains("rooms=429x2"), "{wrong}");
         }
     }

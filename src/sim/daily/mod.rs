@@ -2,8 +2,10 @@
 //! It follows what is known of the product and turns every misuse of it (an early update, a second one, a wrong key)
 //! into a recorded violation, because the real one would only drop the call.
 
+mod account;
 mod call;
 mod misbehaviour;
+mod provisioning;
 mod rest;
 mod rooms;
 mod webhook;
@@ -56,6 +58,12 @@ pub struct DailyOptions {
     pub rest_delay: Duration,
     /// REST failures.
     pub rest_faults: Vec<RestFault>,
+    /// Dial-in entries that are there already.
+    pub entries: Vec<serde_json::Value>,
+    /// Domain webhooks that are there already.
+    pub webhooks: Vec<serde_json::Value>,
+    /// No answer shows a secret.
+    pub hide_secrets: bool,
     /// What is wrong with every call.
     pub misbehaviour: Misbehaviour,
     /// What is wrong with the first calls, one after the other; then `misbehaviour` applies.
@@ -154,6 +162,9 @@ impl Default for DailyOptions {
             never_ready: false,
             rest_delay: Duration::ZERO,
             rest_faults: vec![],
+            entries: vec![],
+            webhooks: vec![],
+            hide_secrets: false,
             misbehaviour: Misbehaviour::default(),
             script: vec![],
             hold_limit: Duration::from_secs(120),
@@ -183,7 +194,7 @@ impl Daily {
         let state = Mutex::new(state);
         let shared = Arc::new(Shared { options, line, violations, client, state, background: Mutex::default() });
         let api = Server::start(shared.options.api, rest::router(Arc::clone(&shared))).await?;
-        locked(&shared.state).api = Some(api.address());
+        shared.furnish(api.address());
         let serving = Arc::clone(&shared);
         let accept = async move {
             let mut live: Vec<Task> = vec![];
@@ -233,6 +244,17 @@ impl Daily {
         locked(&self.shared.state).rest_faults = faults;
     }
 
+    /// Somebody else adds an entry after so many reads of the entries from now on.
+    pub fn meddle_after(&self, reads: u32) {
+        locked(&self.shared.state).account.meddle_after = Some(reads);
+    }
+
+    /// What is configured: `entries`, `webhooks`, and how many requests wrote (`writes`).
+    #[must_use]
+    pub fn account(&self) -> serde_json::Value {
+        self.shared.account()
+    }
+
     /// All calls so far, in order of their INVITEs.
     #[must_use]
     pub fn calls(&self) -> Vec<DailyCall> {
@@ -262,6 +284,31 @@ impl Drop for Daily {
 // === impl Shared ===
 
 impl Shared {
+    /// What is there before anybody asks.
+    fn furnish(&self, api: SocketAddr) {
+        let mut state = locked(&self.state);
+        state.api = Some(api);
+        state.static_address = self.static_uri().trim_start_matches("sip:").to_owned();
+        for fields in self.options.entries.iter().filter_map(serde_json::Value::as_object) {
+            let _ = state.create_entry(fields.clone());
+        }
+        for fields in self.options.webhooks.iter().filter_map(serde_json::Value::as_object) {
+            let state_of = fields.get("state").cloned();
+            let _ = state.create_hook(fields.clone());
+            if let (Some(state_of), Some(hook)) = (state_of, state.account.webhooks.last_mut()) {
+                hook.insert("state".to_owned(), state_of);
+            }
+        }
+        state.account.hide_secrets = self.options.hide_secrets;
+        state.account.writes = 0;
+    }
+
+    fn account(&self) -> serde_json::Value {
+        let state = locked(&self.state);
+        let entries: Vec<_> = state.account.entries.iter().map(|entry| serde_json::json!(entry.fields)).collect();
+        serde_json::json!({ "entries": entries, "webhooks": state.account.webhooks, "writes": state.account.writes })
+    }
+
     pub(super) fn static_uri(&self) -> String {
         format!("sip:{}@{}", self.options.user, self.line.address())
     }

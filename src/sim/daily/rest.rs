@@ -17,7 +17,7 @@ use std::time::Duration;
 /// How long a bot may wait for `dialin-ready` with one request.
 const LONG_POLL: Duration = Duration::from_secs(30);
 
-type Held = State<Arc<Shared>>;
+pub(super) type Held = State<Arc<Shared>>;
 
 pub(super) fn router(shared: Arc<Shared>) -> axum::Router {
     axum::Router::new()
@@ -32,11 +32,17 @@ pub(super) fn router(shared: Arc<Shared>) -> axum::Router {
         .route("/sim/violations", get(violations))
         .route("/sim/misbehaviour", post(misbehave))
         .route("/sim/rest-faults", post(break_rest))
+        .merge(super::provisioning::router())
         .with_state(shared)
 }
 
 /// What every REST request has to pass: delay, scripted failure, key. `key` names the call for the ladder.
-async fn admit(shared: &Shared, headers: &HeaderMap, endpoint: Endpoint, seen: Observation) -> Result<(), Response> {
+pub(super) async fn admit(
+    shared: &Shared,
+    headers: &HeaderMap,
+    endpoint: Endpoint,
+    seen: Observation,
+) -> Result<(), Response> {
     let call = seen.call.clone();
     shared.options.observer.saw(seen);
     if !shared.options.rest_delay.is_zero() {
@@ -70,12 +76,12 @@ fn answered(shared: &Shared, call: &str, status: StatusCode) {
     shared.options.observer.saw(Observation::new(call, Lane::Rest, Lane::Trunkline, status.as_u16().to_string()));
 }
 
-fn done(shared: &Shared, call: &str, body: Value) -> Response {
+pub(super) fn done(shared: &Shared, call: &str, body: Value) -> Response {
     answered(shared, call, StatusCode::OK);
     Json(body).into_response()
 }
 
-fn refuse(shared: &Shared, call: &str, status: u16, error: &str, info: &str) -> Response {
+pub(super) fn refuse(shared: &Shared, call: &str, status: u16, error: &str, info: &str) -> Response {
     let response = problem(status, error, info);
     answered(shared, call, response.status());
     response
@@ -180,7 +186,9 @@ async fn create_token(State(shared): Held, headers: HeaderMap, Json(body): Json<
 async fn update_call(State(shared): Held, headers: HeaderMap, Json(body): Json<Value>) -> Response {
     let field = |name: &str| text(&body, name).unwrap_or_default().to_owned();
     let (call_id, call_domain, sip_uri) = (field("/callId"), field("/callDomain"), field("/sipUri"));
-    let seen = Observation::new(&call_id, Lane::Trunkline, Lane::Rest, "POST pinlessCallUpdate").detail(&sip_uri);
+    // The simulated bot shows who it is; a real one looks like anybody with the key.
+    let from = if headers.contains_key("x-simulated-bot") { Lane::Bot } else { Lane::Trunkline };
+    let seen = Observation::new(&call_id, from, Lane::Rest, "POST pinlessCallUpdate").detail(&sip_uri);
     if let Err(refusal) = admit(&shared, &headers, Endpoint::Update, seen).await {
         return refusal;
     }
@@ -193,6 +201,8 @@ async fn update_call(State(shared): Held, headers: HeaderMap, Json(body): Json<V
         Update::Done(room) => {
             let seen = Observation::new(&call_id, Lane::Rest, Lane::Trunkline, "200").detail("connected").also(room);
             shared.options.observer.saw(seen);
+            let shared = Arc::clone(&shared);
+            shared.clone().in_background(async move { webhook::connected(&shared, &call_id).await });
             Json(json!({ "ok": "true" })).into_response()
         }
         Update::Dropped(violation) => {

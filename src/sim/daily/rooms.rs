@@ -1,6 +1,7 @@
 //! The rooms, tokens and held calls of a simulated Daily, and the rules of `pinlessCallUpdate` between them.
 //! Plain state behind one lock: what a request may do is decided here and tested without sockets.
 
+use super::account::Account;
 use super::{DailyCall, DailyOptions, Endpoint, Misbehaviour, RestFault, Stage};
 use crate::clock::Entropy;
 use crate::sim::rtp::Heard;
@@ -14,6 +15,12 @@ pub(in crate::sim) struct State {
     pub(in crate::sim) api: Option<SocketAddr>,
     pub(in crate::sim) webhook: Option<String>,
     pub(in crate::sim) events: Option<String>,
+    /// Secrets of the two webhooks.
+    pub(in crate::sim) hmac: String,
+    pub(in crate::sim) events_hmac: String,
+    /// Where calls arrive, without scheme.
+    pub(in crate::sim) static_address: String,
+    pub(in crate::sim) account: Account,
     pub(in crate::sim) misbehaviour: Misbehaviour,
     pub(in crate::sim) rest_faults: Vec<RestFault>,
     pub(in crate::sim) entropy: Entropy,
@@ -79,6 +86,10 @@ impl State {
             api: None,
             webhook: options.webhook.clone(),
             events: options.events.clone(),
+            hmac: options.hmac.clone(),
+            events_hmac: options.events_hmac.clone(),
+            static_address: String::new(),
+            account: Account::default(),
             misbehaviour: options.misbehaviour.clone(),
             rest_faults: options.rest_faults.clone(),
             entropy,
@@ -96,7 +107,16 @@ impl State {
 
     /// The failure that a request has to meet, if any.
     pub(super) fn fault(&mut self, endpoint: Endpoint) -> Option<u16> {
-        let fault = self.rest_faults.iter_mut().find(|fault| fault.endpoint == endpoint && fault.times != Some(0))?;
+        self.take_fault(|fault| fault.endpoint == endpoint && fault.status != RestFault::LOST)
+    }
+
+    /// Whether the answer of a request that took effect is lost.
+    pub(super) fn loses(&mut self, endpoint: Endpoint) -> bool {
+        self.take_fault(|fault| fault.endpoint == endpoint && fault.status == RestFault::LOST).is_some()
+    }
+
+    fn take_fault(&mut self, fits: impl Fn(&RestFault) -> bool) -> Option<u16> {
+        let fault = self.rest_faults.iter_mut().find(|fault| fits(fault) && fault.times != Some(0))?;
         fault.times = fault.times.map(|times| times - 1);
         Some(fault.status)
     }
@@ -190,6 +210,8 @@ impl State {
         let Some(at) = self.calls.iter().position(|entry| entry.call.call_id == call_id) else {
             return refused(404, Some(format!("update of the unknown call {call_id}")));
         };
+        let ended = self.calls.iter().filter(|entry| entry.call.stage == Stage::Ended);
+        let over: Vec<String> = ended.map(|entry| entry.call.call_id.clone()).collect();
         let Some(entry) = self.calls.get_mut(at) else { return refused(404, None) };
         entry.call.updates += 1;
         if let Some(status) = entry.refuse_update {
@@ -216,7 +238,8 @@ impl State {
             let _ = entry.orders.send(Order::Drop("updated before dialin-ready"));
             return Update::Dropped(format!("update of {call_id} before dialin-ready of {name}"));
         }
-        if let Some(other) = &room.call {
+        // An address can be dialled again once its caller is gone.
+        if let Some(other) = room.call.as_ref().filter(|other| !over.contains(other)) {
             return refused(404, Some(format!("update of {call_id} to {sip_uri}, where {other} is already")));
         }
         room.call = Some(call_id.to_owned());
