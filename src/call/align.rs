@@ -68,8 +68,8 @@ impl Call {
         match self.propose(desk, now, side, &proposal, Asked::Reinvite) {
             Some(sent) => {
                 let stage = ExchangeStage::Aligning;
-                self.exchange =
-                    Some(Exchange { initiator, asked: Asked::Reinvite, offered: None, proposal, sent, stage });
+                let (asked, before) = (Asked::Reinvite, Vec::new());
+                self.exchange = Some(Exchange { initiator, asked, offered: None, proposal, before, sent, stage });
             }
             None => self.try_later(desk, now, side),
         }

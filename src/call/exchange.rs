@@ -74,7 +74,8 @@ impl Call {
         match self.propose(desk, now, side.other(), &proposal, asked) {
             Some(sent) => {
                 let stage = ExchangeStage::Offered;
-                self.exchange = Some(Exchange { initiator: side, asked, offered, proposal, sent, stage });
+                let before = Vec::new();
+                self.exchange = Some(Exchange { initiator: side, asked, offered, proposal, before, sent, stage });
             }
             None => self.refuse_change(desk, now, side, asked, StatusCode::REQUEST_PENDING, Headers::new()),
         }
@@ -186,6 +187,7 @@ impl Call {
             }
             (None, Far::Audio(direction)) => {
                 if let Some(leg) = self.leg_mut(initiator) {
+                    exchange.before.clone_from(&leg.formats);
                     leg.formats = negotiate::for_target_within(&settled, leg.takes.as_deref(), &leg.bound);
                 }
                 self.describe(desk, initiator, *direction, Kind::Offer)
@@ -249,13 +251,18 @@ impl Call {
         let Some(exchange) = self.exchange.take_if(finished) else { return };
         if exchange.offered.is_none() {
             let answer = message.map_or(Ok(None), |ack| negotiation::description(ack, Cause::BadSdp));
+            if matches!(answer, Ok(None)) {
+                self.keep_unanswered(desk, now, exchange);
+                return;
+            }
             let usable = answer.ok().flatten().and_then(|answer| {
                 self.refuse_loop(desk, &answer, Cause::MediaLoop).ok()?;
                 let settled = negotiation::settle(&self.leg(side)?.formats, &answer)?;
                 Some((answer, settled))
             });
             let (Some((answer, (formats, theirs))), Some(leg)) = (usable, self.leg_mut(side)) else {
-                let end = Termination::with_detail(Cause::NoUsableMedia, "the ACK carries no answer to our offer");
+                let end =
+                    Termination::with_detail(Cause::NoUsableMedia, "the ACK carries no usable answer to our offer");
                 self.end(desk, now, end, EndedBy::Gateway);
                 return;
             };
@@ -266,6 +273,18 @@ impl Call {
             self.reconcile(desk, now, side.other());
         }
         self.catch_up(desk, now);
+    }
+
+    /// The initiator asked for our offer and says nothing to it: a phone that resumes without a description, and takes it
+    /// for done. Nothing was agreed (RFC 3264 §4), so it has the session that it had, and the other leg goes back to that.
+    fn keep_unanswered(&mut self, desk: &mut Desk, now: Instant, exchange: Exchange) {
+        let initiator = exchange.initiator;
+        if let Some(leg) = self.leg_mut(initiator) {
+            leg.formats = exchange.before;
+        }
+        self.note_change(initiator, "the ACK carries no answer to our offer: the session stays as it was");
+        self.configure_relay();
+        self.align(desk, now, initiator.other());
     }
 
     // --- answering the initiator

@@ -100,6 +100,8 @@ pub(super) struct Exchange {
     pub offered: Option<Description>,
     /// What the other leg was offered for it.
     pub proposal: Proposal,
+    /// The formats that the initiator had before it got an offer of ours.
+    pub before: Vec<Format>,
     /// The UPDATE that carries it there; `None` for a re-INVITE.
     pub sent: Option<SentId>,
     pub stage: ExchangeStage,

@@ -9,7 +9,7 @@ use super::state::{Asked, Call, Exchange, ExchangeStage};
 use super::teardown::EndedBy;
 use crate::error::{Cause, Termination};
 use crate::media::Side;
-use crate::sdp::{Description, negotiate};
+use crate::sdp::{Description, Direction, negotiate};
 use crate::sip::endpoint::{Headers, RequestId, SentId};
 use crate::sip::{Message, StatusCode};
 use std::borrow::Cow;
@@ -93,7 +93,8 @@ impl Call {
         match passed {
             Some((proposal, sent)) => {
                 let stage = ExchangeStage::Offered;
-                self.exchange = Some(Exchange { initiator: side, asked, offered: Some(offer), proposal, sent, stage });
+                let (offered, before) = (Some(offer), Vec::new());
+                self.exchange = Some(Exchange { initiator: side, asked, offered, proposal, before, sent, stage });
                 self.note_change(side, "passed by UPDATE");
             }
             None => self.answer_here(desk, now, side, asked, offer),
@@ -115,7 +116,7 @@ impl Call {
             );
             return;
         }
-        let far = other.direction();
+        let far = self.follows(side.other());
         let Some(leg) = self.leg_mut(side) else { return };
         leg.formats.clone_from(&formats);
         leg.theirs = formats;
@@ -126,6 +127,14 @@ impl Call {
         self.accept_change(desk, now, side, asked, body);
         self.note_change(side, "answered here: the other side cannot be asked before the answer");
         self.align(desk, now, side.other());
+    }
+
+    /// What `side` will do when it is told of a change: what it did so far, unless it only took all that it was offered. A
+    /// call that begins inactive until the caller has its resources (RFC 3312 §5) gets audio by this.
+    fn follows(&self, side: Side) -> Direction {
+        let (Some(leg), Some(other)) = (self.leg(side), self.leg(side.other())) else { return Direction::Inactive };
+        let most = negotiate::answer_direction(other.direction(), Direction::SendRecv);
+        if leg.direction() == most { Direction::SendRecv } else { leg.direction() }
     }
 
     /// Our UPDATE towards `side` has its answer.

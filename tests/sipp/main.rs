@@ -58,6 +58,7 @@ scenarios! {
     a_forked_answer_is_acknowledged_and_hung_up
     the_pbx_holds_and_resumes
     the_cloud_holds_and_resumes
+    an_ack_without_an_answer_does_not_end_the_call
     the_pbx_holds_in_every_direction
     a_hold_of_rfc_2543_is_a_hold
     a_hold_by_port_0_is_a_hold

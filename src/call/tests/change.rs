@@ -295,6 +295,38 @@ fn a_change_without_offer_is_answered_with_one_of_what_the_other_side_takes() {
 }
 
 #[test]
+fn a_change_without_offer_whose_ack_brings_no_answer_leaves_the_session_as_it_was() {
+    let mut bench = Bench::new("");
+    let (a, b) = bench.connected();
+    bench.change(a, b, Some(audio("sendonly", "0 8")), Some(audio("recvonly", "0")));
+    let held = bench.flows(Side::A);
+    bench.change(a, b, None, Some(audio("sendrecv", "0")));
+    assert_eq!(direction(&answered(&bench.pbx_events).unwrap()), "a=sendrecv", "our offer, which nobody answers");
+    assert!(bench.records.is_empty(), "the call goes on");
+    assert_eq!(offers(&bench.cloud_events, b), 2, "the cloud hears that nothing came of it");
+    assert_eq!(direction(&offered(&bench.cloud_events, b).unwrap()), "a=sendonly");
+    bench.cloud.answer(bench.now, b, vec![], Some(audio("recvonly", "0"))).unwrap();
+    bench.pump();
+    assert_eq!(bench.flows(Side::A), held);
+    // And the PBX can resume as others do.
+    bench.change(a, b, Some(audio("sendrecv", "0 8")), Some(audio("sendrecv", "0")));
+    assert_eq!(bench.flows(Side::A), (Flow::Open, Flow::Open));
+    assert_eq!(bench.flows(Side::B), (Flow::Open, Flow::Open));
+}
+
+#[test]
+fn an_ack_without_an_answer_keeps_the_codecs_of_before_whatever_the_other_side_took_meanwhile() {
+    let mut bench = Bench::new("");
+    let (a, b) = bench.connected();
+    bench.change(a, b, None, Some(audio("sendrecv", "8")));
+    bench.cloud.answer(bench.now, b, vec![], Some(audio("sendrecv", "0"))).unwrap();
+    bench.pump();
+    assert!(bench.records.is_empty());
+    assert_eq!(bench.told(Side::A).payload_map.0[0], Some(0), "the caller still speaks PCMU");
+    assert_eq!(bench.flows(Side::A), (Flow::Open, Flow::Open));
+}
+
+#[test]
 fn a_caller_without_offer_that_takes_less_than_the_far_side_speaks_brings_it_down_to_that() {
     let mut bench = Bench::new("");
     let (a, b) = bench.call(None);

@@ -502,3 +502,66 @@ fn our_refreshes_change_nothing_and_keep_the_call_alive() {
     assert_eq!(bench.told(Side::B).remote, before.remote);
     assert!(refreshed >= 5 || bench.cloud.census().legs == 1, "{refreshed}");
 }
+
+// --- UPDATE before the answer
+
+/// The PBX sends this UPDATE in its early dialog; the gateway's response.
+fn update_early(bench: &mut Bench, offer: &Body) -> String {
+    let rung = bench.pbx_events.iter().rev().find_map(|event| match event {
+        Event::Progress { response, .. } => Some(response),
+        _ => None,
+    });
+    let rung = rung.expect("an early dialog");
+    let copy = |name: HeaderName| format!("{}: {}", name.as_str(), rung.text(name).unwrap());
+    let request = format!(
+        "UPDATE sip:{GATEWAY} SIP/2.0\r\nVia: SIP/2.0/UDP {PBX};branch=z9hG4bK-update\r\n{}\r\n{}\r\n{}\r\n\
+         CSeq: 3 UPDATE\r\nMax-Forwards: 70\r\nContact: <sip:pbx@{PBX}>\r\nContent-Type: application/sdp\r\n\
+         Content-Length: {}\r\n\r\n{}",
+        copy(HeaderName::From),
+        copy(HeaderName::To),
+        copy(HeaderName::CallId),
+        offer.bytes.len(),
+        String::from_utf8_lossy(&offer.bytes)
+    );
+    bench.shard.receive(bench.now, source(PBX, GATEWAY), request.into());
+    let mut said = String::new();
+    while let Some(transmit) = bench.shard.poll_transmit() {
+        said += &String::from_utf8_lossy(&transmit.payload);
+    }
+    said
+}
+
+#[test]
+fn a_call_that_begins_inactive_gets_audio_by_an_update_before_the_answer() {
+    let mut bench = Bench::new_with("reliable = \"supported\"", "");
+    let (a, b) = bench.call_on(Some(audio("inactive", "0 8")), RELIABLE);
+    bench.progress(b, 183, Some(audio("inactive", "0")));
+    let said = update_early(&mut bench, &audio("sendrecv", "0 8"));
+    assert!(
+        said.starts_with("SIP/2.0 200 ") && said.contains("a=sendrecv"),
+        "the cloud only followed the caller, and will again: {said}"
+    );
+    bench.cloud.answer(bench.now, b, vec![], Some(audio("inactive", "0"))).unwrap();
+    bench.pump();
+    bench.pbx.acknowledge(bench.now, a, None).unwrap();
+    bench.pump();
+    let told = bench.cloud_events.iter().any(|event| match event {
+        Event::Reinvited { request, .. } => String::from_utf8_lossy(request.body()).contains("a=sendrecv"),
+        _ => false,
+    });
+    assert!(told, "the cloud is told once the call is up");
+    bench.cloud.answer(bench.now, b, vec![], Some(audio("sendrecv", "0"))).unwrap();
+    bench.pump();
+    for side in [Side::A, Side::B] {
+        assert_eq!((bench.told(side).send, bench.told(side).receive), (Flow::Open, Flow::Open));
+    }
+}
+
+#[test]
+fn an_update_before_the_answer_does_not_end_a_hold_of_the_far_side() {
+    let mut bench = Bench::new_with("reliable = \"supported\"", "");
+    let (_, b) = bench.call_on(Some(audio("sendrecv", "0 8")), RELIABLE);
+    bench.progress(b, 183, Some(audio("inactive", "0")));
+    let said = update_early(&mut bench, &audio("sendrecv", "0"));
+    assert!(said.starts_with("SIP/2.0 200 ") && said.contains("a=inactive"), "{said}");
+}

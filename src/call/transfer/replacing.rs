@@ -120,6 +120,7 @@ impl Call {
                 asked: Asked::Reinvite,
                 offered: None,
                 proposal: Proposal::Audio { formats, direction: Direction::SendRecv, ptime: None, maxptime: None },
+                before: Vec::new(),
                 sent: None,
                 stage: ExchangeStage::Answered,
             });
