@@ -35,6 +35,7 @@ impl Call {
             return;
         }
         self.a.phase = Phase::AwaitingAck;
+        self.pending = None;
         self.state = State::Diverting;
         let elapsed = self.journal.elapsed_ms(now);
         self.journal.record_mut().answered_ms = Some(elapsed);

@@ -23,12 +23,11 @@ impl Call {
             Command::PassProgress => self.pass_progress(desk, now, notice),
             Command::PassAnswer => self.pass_answer(desk, now, message),
             Command::JoinFallback => self.take_fallback(desk, now, message),
-            Command::NextTarget => {
+            Command::NextTarget | Command::FallbackFailed => {
                 if !self.redirected(desk, now, notice.status, message) {
                     self.next_target(desk, now, failure(notice));
                 }
             }
-            Command::FallbackFailed => self.next_target(desk, now, failure(notice)),
             Command::Complete => {
                 self.state = State::Up;
                 self.take_late_answer(desk, now, message);

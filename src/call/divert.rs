@@ -66,6 +66,9 @@ impl Call {
         if matches!(self.attempt, Attempt::Fallback { .. }) || self.state == State::Ending {
             return; // already on the way
         }
+        if self.referrals.orphaned() == Some(Side::A) {
+            return self.end(desk, now, failure, EndedBy::Gateway); // the caller has left for somebody else
+        }
         if self.state == State::Waiting {
             // The caller never heard this leg: it rings for the next one.
             if let Some(b) = self.b.take() {
@@ -97,6 +100,8 @@ impl Call {
             self.end(desk, now, Termination::with_detail(Cause::FallbackFailed, detail), EndedBy::Gateway);
             return;
         };
+        // Of two that are on their way to the same place one is enough.
+        self.end_transfers(desk, now, &failure.reason_header());
         self.drop_exchange(desk, now);
         self.abandon_b(desk, now, &failure);
         if self.parting.is_none()

@@ -118,14 +118,14 @@ impl Call {
         asked: Asked,
     ) -> Option<Option<SentId>> {
         let body = self.describe_proposal(desk, side, proposal)?;
-        let leg = self.leg(side)?;
+        let leg = self.leg_mut(side)?;
         let by_update = matches!(asked, Asked::Update(_)) && leg.updates;
         let sent = if by_update {
-            Some(desk.endpoint.send_inside(now, leg.id, Method::Update, &Headers::new(), Some(&body)).ok()?)
+            desk.endpoint.send_inside(now, leg.id, Method::Update, &Headers::new(), Some(&body)).map(Some)
         } else {
-            desk.endpoint.reinvite(now, leg.id, Headers::new(), Some(body)).ok()?;
-            None
+            desk.endpoint.reinvite(now, leg.id, Headers::new(), Some(body)).map(|()| None)
         };
+        let sent = sent.inspect_err(|_| leg.origin.take_back()).ok()?;
         let patience = if asked == Asked::Reinvite { PATIENCE } else { PATIENCE_UPDATE };
         self.disarm_exchange(desk);
         self.exchange_timer = Some(desk.timers.insert(now + patience, (self.key, CallTimer::Exchange)));
@@ -216,6 +216,9 @@ impl Call {
     pub fn take_change_refusal(&mut self, desk: &mut Desk, now: Instant, status: u16, message: Option<&Message>) {
         let Some(exchange) = self.exchange.take() else { return };
         self.disarm_exchange(desk);
+        if let Some(leg) = self.leg_mut(exchange.initiator.other()) {
+            leg.origin.take_back();
+        }
         let heard = status;
         let status = match status {
             // Credentials and repairs between us and the other leg are not the initiator's business.
@@ -376,13 +379,19 @@ impl Call {
     /// over; one that only waits for an ACK of the other leg is not.
     pub fn abandon_exchange(&mut self, desk: &mut Desk, now: Instant, side: Side) {
         self.drop_kept_change(desk, now);
+        let behind = self.behind.filter(|behind| behind.side != side);
         self.aligned(desk);
+        self.behind = behind;
         let lost = |exchange: &mut Exchange| exchange.initiator == side || exchange.stage != ExchangeStage::Answered;
         let Some(exchange) = self.exchange.take_if(lost) else { return };
         self.disarm_exchange(desk);
         if exchange.stage == ExchangeStage::Offered {
             let (side, asked) = (exchange.initiator, exchange.asked);
             self.refuse_change(desk, now, side, asked, StatusCode::REQUEST_PENDING, Headers::new());
+        }
+        if exchange.initiator == side && exchange.stage != ExchangeStage::Answered {
+            // The party that stays may yet take what nobody wants any more: it is told what holds.
+            self.behind = Some(Behind { side: side.other(), tries: 0 });
         }
     }
 

@@ -42,14 +42,14 @@ pub(super) fn description(message: &Message, fault: Cause) -> Result<Option<Desc
     }
 }
 
-/// Refuses a description that wants its audio at a port of its own call's relay: it would go round in this machine for
+/// Refuses a description that wants its audio at a port of its own call's relay, at any address that is `ours`: it would go round in this machine for
 /// ever. A port of another call is no loop: a PBX that joins two calls with direct media says just that.
 ///
 /// # Errors
 /// `fault`, with the address.
 pub(super) fn refuse_loop(
     relay: &Relay,
-    desk: &Desk,
+    ours: &[Option<IpAddr>],
     described: &Description,
     fault: Cause,
 ) -> Result<(), Termination> {
@@ -60,7 +60,7 @@ pub(super) fn refuse_loop(
     let is_own = |port: u16| [Side::A, Side::B].into_iter().any(|side| relay.port(side) / 2 == port / 2);
     let own = [SocketAddr::new(address, audio.port), rtcp]
         .into_iter()
-        .find(|wanted| wanted.ip() == desk.settings.media_address && is_own(wanted.port()));
+        .find(|wanted| ours.contains(&Some(wanted.ip())) && is_own(wanted.port()));
     match own {
         Some(own) => Err(Termination::with_detail(fault, format!("it names {own}, a media port of this very call"))),
         None => Ok(()),
@@ -109,7 +109,9 @@ pub(super) fn body(bytes: bytes::Bytes) -> Body {
 impl Call {
     /// As [`refuse_loop`], for a description of a call under way.
     pub fn refuse_loop(&self, desk: &Desk, described: &Description, fault: Cause) -> Result<(), Termination> {
-        self.relay.as_ref().map_or(Ok(()), |relay| refuse_loop(relay, desk, described, fault))
+        let own = |leg: &Leg| leg.media_address;
+        let ours = [Some(desk.settings.media_address), own(&self.a), self.b.as_ref().and_then(own)];
+        self.relay.as_ref().map_or(Ok(()), |relay| refuse_loop(relay, &ours, described, fault))
     }
 
     /// The description for `side`: an answer to what its peer offered, or an offer of ours.

@@ -6,6 +6,7 @@ use super::state::Call;
 use super::teardown::EndedBy;
 use crate::config::target::Redirect;
 use crate::error::Termination;
+use crate::media::{RelayCommand, Side};
 use crate::record::Step;
 use crate::route::Target;
 use crate::sip::header::NameAddr;
@@ -79,6 +80,8 @@ impl Call {
         if let Some(response) = response.filter(|_| (300..400).contains(&status)) {
             match target.redirect {
                 Redirect::Refuse => return false,
+                // Who was answered already cannot be sent elsewhere.
+                Redirect::Pass if self.answered() => return false,
                 Redirect::Pass => return self.pass_redirection(desk, now, status, response),
                 Redirect::Follow => self.redirection.take(response),
             }
@@ -92,6 +95,9 @@ impl Call {
         self.target_slot = None;
         if let Some(b) = self.b.take() {
             self.released.push(b.id);
+        }
+        if let Some(relay) = &self.relay {
+            relay.command(RelayCommand::Reset(Side::B));
         }
         // A proxy that the configuration names stays between, wherever the redirection leads.
         let hop = if target.proxied { target.hop.clone() } else { hop };

@@ -162,8 +162,9 @@ fn place(
             return None;
         }
     };
+    let ours = [Some(desk.settings.media_address), decided.trunk.config.media_address()];
     let looping =
-        decided.offer.as_ref().map_or(Ok(()), |offer| negotiation::refuse_loop(&relay, desk, offer, Cause::MediaLoop));
+        decided.offer.as_ref().map_or(Ok(()), |offer| negotiation::refuse_loop(&relay, &ours, offer, Cause::MediaLoop));
     if let Err(termination) = looping {
         teardown::refuse(desk, now, arrival.leg, journal, &termination, Headers::new());
         return None;

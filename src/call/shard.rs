@@ -346,12 +346,14 @@ impl Shard {
     /// A request in the dialog of a call that is none of the table's.
     fn requested(&mut self, now: Instant, leg: LegId, id: RequestId, request: &Message) {
         let call = self.desk.legs.get(&leg).and_then(|key| self.calls.get_mut(*key));
+        // A new party that changes its session before it answers is early, and must not believe that it is forgotten.
+        let early = call.as_ref().is_some_and(|call| call.referrals.awaits(leg)) && request.method() == Method::Update;
         match call.and_then(|call| call.side_of(leg).map(|side| (call, side))) {
             Some((call, side)) => call.on_request(&mut self.desk, now, side, id, request),
             // A leg that parts has nothing more to say.
             None => {
-                let gone = StatusCode::NO_SUCH_TRANSACTION;
-                let _ = self.desk.endpoint.respond(now, id, gone, None, Headers::new(), None);
+                let status = if early { StatusCode::REQUEST_PENDING } else { StatusCode::NO_SUCH_TRANSACTION };
+                let _ = self.desk.endpoint.respond(now, id, status, None, Headers::new(), None);
             }
         }
     }
@@ -377,8 +379,7 @@ impl Shard {
 
     /// An INVITE with `Replaces` (RFC 3891 §3): into the place of a leg of the same trunk's call, or refused.
     fn replacing(&mut self, now: Instant, arrival: &Arrival, named: Option<Replaces>) {
-        let source = arrival.source.peer.ip();
-        let trunk = self.policy.trunks.matching(source, &mut Vec::new());
+        let Some(trunk) = transfer::arrived(&mut self.desk, &self.policy, now, arrival) else { return };
         let found = match named {
             None => Err((StatusCode::BAD_REQUEST, "Replaces cannot be read")),
             Some(named) => self.desk.endpoint.replaced_by(&named).map_err(|no| match no {
@@ -389,8 +390,7 @@ impl Shard {
         };
         let leg = found.and_then(|leg| {
             let call = self.desk.legs.get(&leg).and_then(|key| self.calls.get_mut(*key));
-            let same = |call: &&mut Call| trunk.as_ref().is_some_and(|t| t.config.name == call.trunk.config.name);
-            let call = call.filter(same);
+            let call = call.filter(|call| call.trunk.config.name == trunk.config.name);
             let place = call.and_then(|call| call.side_of(leg).map(|side| (call, side)));
             place.ok_or((StatusCode::NO_SUCH_TRANSACTION, "Replaces names no call of this trunk"))
         });

@@ -27,6 +27,12 @@ pub struct Daily {
     /// Deadline of one REST request.
     #[serde(default = "rest_timeout")]
     pub rest_timeout: Span,
+    /// REST requests a second that all calls of this process may cause together.
+    #[serde(default = "budget")]
+    pub budget: u32,
+    /// Of these `pinlessCallUpdate`, if the account counts it in a smaller class of its own.
+    #[serde(default)]
+    pub update_budget: Option<u32>,
     /// What `trunkline provision daily` makes of the account.
     #[serde(default)]
     pub provision: Provision,
@@ -42,6 +48,10 @@ fn max_skew() -> Span {
 
 fn webhook_timeout() -> Span {
     Span::from_secs(15)
+}
+
+fn budget() -> u32 {
+    20
 }
 
 fn rest_timeout() -> Span {

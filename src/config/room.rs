@@ -3,6 +3,9 @@
 use super::value::{HeaderMatch, Pattern, Secret, Span};
 use serde::{Deserialize, Serialize};
 
+/// What comes before the agent's name in Pipecat Cloud's start URL.
+const PIPECAT_CLOUD: &str = "https://api.pipecat.daily.co/v1/public";
+
 /// One room plan; all conditions that are given must hold.
 #[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +22,9 @@ pub struct RoomPlan {
     /// On a header of the PBX's INVITE.
     #[serde(default)]
     pub header: Option<HeaderMatch>,
+    /// Only this percentage of the calls for which the conditions hold; the others go on to the next plan.
+    #[serde(default)]
+    pub share: Option<u8>,
     /// An existing room.
     #[serde(rename = "use", default)]
     pub use_room: Option<String>,
@@ -28,7 +34,7 @@ pub struct RoomPlan {
     /// The bot to start; none if it is already there.
     #[serde(default)]
     pub bot: Option<Bot>,
-    /// Who calls `pinlessCallUpdate`; `bot` is not in this version.
+    /// Who calls `pinlessCallUpdate`. With `bot` the gateway only watches, for which `events_hmac` is needed.
     #[serde(default)]
     pub connect: Connect,
     /// For a plan without `bot`: the bearer token with which whoever serves the room reports ready at
@@ -63,8 +69,15 @@ pub struct Create {
 #[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bot {
-    /// POSTed to.
+    /// What kind of starter it is.
+    #[serde(default)]
+    pub kind: BotKind,
+    /// POSTed to. With `agent` it may be left out.
+    #[serde(default)]
     pub start_url: String,
+    /// The agent's name at Pipecat Cloud.
+    #[serde(default)]
+    pub agent: Option<String>,
     /// Sent as bearer token.
     #[serde(default)]
     pub token: Option<Secret>,
@@ -74,6 +87,17 @@ pub struct Bot {
     /// Deadline of the start request.
     #[serde(default = "bot_timeout")]
     pub timeout: Span,
+}
+
+/// Who starts bots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BotKind {
+    /// An HTTP endpoint of your own.
+    #[default]
+    Own,
+    /// Pipecat Cloud's `/start`: the body goes in `body`, `token` is the public key.
+    PipecatCloud,
 }
 
 /// Who connects the held caller.
@@ -98,6 +122,17 @@ pub enum OnFailure {
     Announce,
     /// BYE with a reason.
     Hangup,
+}
+
+impl Bot {
+    /// Where its start is POSTed to.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match &self.agent {
+            Some(agent) if self.start_url.is_empty() => format!("{PIPECAT_CLOUD}/{agent}/start"),
+            _ => self.start_url.clone(),
+        }
+    }
 }
 
 impl Default for Create {

@@ -208,9 +208,10 @@ fn shown(plan: &RoomPlan) -> serde_json::Value {
         "name_prefix": create.name_prefix, "expires": create.expires, "geo": create.geo, "codecs": create.codecs
     });
     // A query of the URL may be a secret.
-    let bot = plan.bot.as_ref().map(|bot| bot.start_url.split('?').next().unwrap_or_default().to_owned());
+    let bot = plan.bot.as_ref().map(|bot| bot.url().split('?').next().unwrap_or_default().to_owned());
     serde_json::json!({
         "use": plan.use_room,
+        "share": plan.share,
         "create": plan.use_room.is_none().then_some(create),
         "bot": bot,
         "ready_timeout": plan.ready_timeout,

@@ -22,6 +22,26 @@ impl Meter for Metrics {
     fn webhook(&self, source: &'static str, result: &'static str) {
         self.webhook_request(source, result);
     }
+
+    fn bot_start(&self, result: &'static str) {
+        Self::bot_start(self, result);
+    }
+
+    fn leases(&self, lent: usize, waiting: usize) {
+        self.room_leases(lent, waiting);
+    }
+
+    fn rest_queue(&self, rank: &'static str, waiting: usize) {
+        Self::rest_queue(self, rank, waiting);
+    }
+
+    fn rest_wait(&self, rank: &'static str, waited: Duration) {
+        self.rest_wait_seconds(rank, waited);
+    }
+
+    fn rest_unsent(&self, reason: &'static str) {
+        Self::rest_unsent(self, reason);
+    }
 }
 
 impl Operations for Shared {

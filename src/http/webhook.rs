@@ -45,6 +45,7 @@ pub fn router(webhooks: Webhooks) -> Router {
         .route("/daily/dialin", post(dialin))
         .route("/daily/events", post(events))
         .route("/rooms/{room}/ready", post(ready))
+        .route("/rooms/{room}/connected", post(connected))
         .route("/daily/trunk", any(later))
         .route("/signalwire/{call}", any(later))
         .fallback(|| async { Problem::plain(StatusCode::NOT_FOUND, "there is nothing here") })
@@ -79,6 +80,19 @@ async fn ready(State(webhooks): State<Webhooks>, Path(room): Path<String>, heade
         Err(refused) => Err(refused),
     };
     webhooks.answer("ready", verdict)
+}
+
+async fn connected(
+    State(webhooks): State<Webhooks>,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let verdict = match webhooks.read(body).await {
+        Ok(_) => webhooks.reported_connected(room, &headers).await,
+        Err(refused) => Err(refused),
+    };
+    webhooks.answer("connected", verdict)
 }
 
 /// 200 with an empty object, or a problem.
@@ -133,16 +147,14 @@ impl Webhooks {
     }
 
     async fn reported_ready(&self, room: String, headers: &HeaderMap, body: &[u8]) -> Verdict {
-        let unauthorized = |detail: &str| ("unauthorized", Problem::plain(StatusCode::UNAUTHORIZED, detail));
-        let token = bearer::token(headers).ok_or_else(|| unauthorized("the ready token is missing"))?;
+        let token = ready_token(headers)?;
         let endpoint = endpoint(body).map_err(bad_request)?;
-        match self.companion.ready(room, token.to_owned(), endpoint).await {
-            ReadyVerdict::Accepted => Ok("accepted"),
-            ReadyVerdict::WrongToken => Err(unauthorized("the ready token is not this room's")),
-            ReadyVerdict::UnknownRoom => {
-                Err(("unknown_room", Problem::plain(StatusCode::NOT_FOUND, "no held call waits for this room")))
-            }
-        }
+        heard(self.companion.ready(room, token, endpoint).await)
+    }
+
+    async fn reported_connected(&self, room: String, headers: &HeaderMap) -> Verdict {
+        let token = ready_token(headers)?;
+        heard(self.companion.bot_connected(room, token).await)
     }
 
     fn check(
@@ -168,6 +180,25 @@ impl Webhooks {
             self.meter.webhook(source, result);
         }
         answer
+    }
+}
+
+fn unauthorized(detail: &str) -> (&'static str, Problem) {
+    ("unauthorized", Problem::plain(StatusCode::UNAUTHORIZED, detail))
+}
+
+fn ready_token(headers: &HeaderMap) -> Result<String, (&'static str, Problem)> {
+    bearer::token(headers).map(str::to_owned).ok_or_else(|| unauthorized("the ready token is missing"))
+}
+
+/// What a bot is told of its signal.
+fn heard(verdict: ReadyVerdict) -> Verdict {
+    match verdict {
+        ReadyVerdict::Accepted => Ok("accepted"),
+        ReadyVerdict::WrongToken => Err(unauthorized("the ready token is not this room's")),
+        ReadyVerdict::UnknownRoom => {
+            Err(("unknown_room", Problem::plain(StatusCode::NOT_FOUND, "no held call waits for this room")))
+        }
     }
 }
 

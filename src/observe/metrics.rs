@@ -46,6 +46,11 @@ struct Inner {
     setup: Histogram,
     stages: Family<StageLabels, Histogram, fn() -> Histogram>,
     webhooks: Family<WebhookLabels, Counter>,
+    bot_starts: Family<ResultLabels, Counter>,
+    leases: Family<StateLabels, Gauge>,
+    rest_queue: Family<RankLabels, Gauge>,
+    rest_waits: Family<RankLabels, Histogram, fn() -> Histogram>,
+    rest_unsent: Family<ReasonLabels, Counter>,
     refused: Family<ReasonLabels, Counter>,
     dropped: Counter,
     target_up: Family<TargetLabels, Gauge>,
@@ -108,6 +113,21 @@ struct TargetResultLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StageLabels {
     stage: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RankLabels {
+    rank: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -206,9 +226,36 @@ impl Metrics {
         }
     }
 
-    /// A webhook came by the endpoint `source` (`dialin`, `events`, `ready`) and this became of it (`accepted` ...).
+    /// A webhook came by the endpoint `source` (`dialin`, `events`, `ready`, `connected`) and this became of it (`accepted` ...).
     pub fn webhook_request(&self, source: &'static str, result: &'static str) {
         self.0.webhooks.get_or_create(&WebhookLabels { source, result }).inc();
+    }
+
+    /// A bot's start ended so: `started`, `ready`, `at_capacity`, `failed`.
+    pub fn bot_start(&self, result: &'static str) {
+        self.0.bot_starts.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// So many SIP addresses of existing rooms are lent to calls, and so many calls wait for one.
+    pub fn room_leases(&self, lent: usize, waiting: usize) {
+        for (state, count) in [("lent", lent), ("waiting", waiting)] {
+            self.0.leases.get_or_create(&StateLabels { state }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// So many REST requests of a rank (`update`, `creation`) wait for their turn.
+    pub fn rest_queue(&self, rank: &'static str, waiting: usize) {
+        self.0.rest_queue.get_or_create(&RankLabels { rank }).set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+
+    /// A REST request of a rank left after this wait.
+    pub fn rest_wait_seconds(&self, rank: &'static str, waited: Duration) {
+        self.0.rest_waits.get_or_create(&RankLabels { rank }).observe(waited.as_secs_f64());
+    }
+
+    /// A REST request was not sent: `withdrawn` or `no_time`.
+    pub fn rest_unsent(&self, reason: &'static str) {
+        self.0.rest_unsent.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// A call was refused at the door, before a target was called: a code of the catalogue (`trunk_full`, `no_route` ...).
@@ -322,6 +369,11 @@ impl Inner {
             setup: seconds(),
             stages: Family::new_with_constructor(seconds as fn() -> Histogram),
             webhooks: Family::default(),
+            bot_starts: Family::default(),
+            leases: Family::default(),
+            rest_queue: Family::default(),
+            rest_waits: Family::new_with_constructor(seconds as fn() -> Histogram),
+            rest_unsent: Family::default(),
             refused: Family::default(),
             dropped: Counter::default(),
             target_up: Family::default(),
@@ -347,6 +399,11 @@ impl Inner {
         registry.register("setup_seconds", "From the caller's INVITE to our 200", self.setup.clone());
         registry.register("stage_seconds", "Stages of bringing a held call to its bot", self.stages.clone());
         registry.register("webhook_requests", "Webhooks, by what became of them", self.webhooks.clone());
+        registry.register("bot_starts", "Starts of bots, by what became of them", self.bot_starts.clone());
+        registry.register("room_leases", "SIP addresses of existing rooms, lent or waited for", self.leases.clone());
+        registry.register("rest_queue", "REST requests to Daily that wait for their turn", self.rest_queue.clone());
+        registry.register("rest_wait_seconds", "How long they waited for it", self.rest_waits.clone());
+        registry.register("rest_unsent", "REST requests that were given up unsent", self.rest_unsent.clone());
         registry.register("admission_refused", "Calls refused at the door, by reason", self.refused.clone());
         registry.register("sip_dropped", "SIP datagrams dropped for overload", self.dropped.clone());
         registry.register("target_up", "Whether the target is up, by OPTIONS and calls", self.target_up.clone());

@@ -2,8 +2,10 @@
 //! and absorbs repetitions. Sans-IO like `held`, and apart from it because this half is bookkeeping and that half is
 //! one call's fate.
 
+use super::budget::Budget;
 use super::daily::webhook::{DialIn, Event, EventKind};
-use super::held::{Effect, Held, Input, Names, Ready, ReadySource, Stage, Timer};
+use super::held::{Choice, Effect, Held, Input, Names, Proof, Ready, ReadySource, Spare, Stage, Timer};
+use super::leases::Leases;
 use super::plan;
 use super::request::{Reply, Request};
 use super::seen::{Novelty, Seen};
@@ -13,7 +15,7 @@ use crate::clock::Entropy;
 use crate::config::room::OnFailure;
 use crate::config::value::Secret;
 use crate::error::{Cause, Termination};
-use crate::record::{CallFacts, CallId};
+use crate::record::{CallFacts, CallId, Step};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -81,6 +83,8 @@ pub struct Companion {
     calls: HashMap<CallId, Entry>,
     rooms: HashMap<String, Vec<CallId>>,
     flights: HashMap<FlightId, CallId>,
+    rest: RestQueue,
+    leases: Leases,
     early: HashMap<CallId, (DialIn, TimerKey)>,
     dial_ins: Seen,
     events: Seen,
@@ -91,6 +95,8 @@ pub struct Companion {
 
 struct Entry {
     held: Held,
+    /// Of its plan.
+    position: usize,
     timers: Vec<(Timer, TimerKey)>,
     flights: Vec<FlightId>,
 }
@@ -106,7 +112,7 @@ impl Companion {
     /// One without calls.
     #[must_use]
     pub fn new(settings: Settings, meter: Arc<dyn Meter>, entropy: Entropy) -> Self {
-        let memory = settings.memory;
+        let (memory, budget) = (settings.memory, Budget::new(settings.limits));
         Self {
             settings: Arc::new(settings),
             meter,
@@ -114,6 +120,8 @@ impl Companion {
             calls: HashMap::new(),
             rooms: HashMap::new(),
             flights: HashMap::new(),
+            rest: RestQueue::new(budget),
+            leases: Leases::default(),
             early: HashMap::new(),
             dial_ins: Seen::new(memory, MOST_REMEMBERED),
             events: Seen::new(memory, MOST_REMEMBERED),
@@ -161,7 +169,12 @@ impl Companion {
         if event.id.is_some_and(|id| self.events.note(now, &id) == Novelty::Repeated) {
             return self.meter.webhook("events", "duplicate");
         }
-        let Some(call) = self.concerned(&event.room, &event.kind) else {
+        let named = event.call.is_some();
+        let call = match event.call {
+            Some(call) => Some(call).filter(|call| self.calls.contains_key(call)),
+            None => self.concerned(&event.room, &event.kind),
+        };
+        let Some(call) = call else {
             return self.meter.webhook("events", "unmatched");
         };
         self.meter.webhook("events", "accepted");
@@ -170,8 +183,8 @@ impl Companion {
                 let endpoint = endpoint.as_deref().and_then(super::daily::rest::sip_uri);
                 Input::Ready(Ready { endpoint, source: ReadySource::Event })
             }
-            EventKind::Connected => Input::InRoom,
-            EventKind::Stopped => Input::LeftRoom,
+            EventKind::Connected => Input::InRoom(if named { Proof::Named } else { Proof::Event }),
+            EventKind::Stopped => Input::LeftRoom(if named { Proof::Named } else { Proof::Event }),
             EventKind::Warning(words) => Input::Remark(format!("dialin.warning: {words}")),
             EventKind::Error(words) => Input::Remark(format!("dialin.error: {words}")),
         };
@@ -180,6 +193,15 @@ impl Companion {
 
     /// Somebody reports a room ready; `endpoint` is an address with scheme.
     pub fn ready(&mut self, now: Instant, room: &str, token: &str, endpoint: Option<String>) -> ReadyVerdict {
+        self.signalled(now, room, token, Input::Ready(Ready { endpoint, source: ReadySource::Bot }))
+    }
+
+    /// The bot reports that it connected the caller itself.
+    pub fn bot_connected(&mut self, now: Instant, room: &str, token: &str) -> ReadyVerdict {
+        self.signalled(now, room, token, Input::InRoom(Proof::Bot))
+    }
+
+    fn signalled(&mut self, now: Instant, room: &str, token: &str, signal: Input) -> ReadyVerdict {
         let calls = self.rooms.get(room).map(Vec::as_slice).unwrap_or_default();
         let held = |call: &CallId| self.calls.get(call).map(|entry| &entry.held);
         let mut open =
@@ -190,17 +212,23 @@ impl Companion {
         let allowed: Vec<&CallId> =
             open.filter(|call| held(call).is_some_and(|held| held.ready_token().is(token))).collect();
         // Several calls may wait in one shared room: the one that waits longest is served.
-        let waiting = allowed.iter().find(|call| held(call).is_some_and(Held::awaits_ready));
+        let waits = |held: &Held| match signal {
+            Input::InRoom(_) => held.stage() != Stage::Connected,
+            Input::Ready(ref ready) => held.awaits_ready() && held.may_use(ready),
+            _ => false,
+        };
+        let waiting = allowed.iter().find(|call| held(call).is_some_and(waits));
         let Some(call) = waiting.or(allowed.first()).map(|call| (*call).clone()) else {
             return ReadyVerdict::WrongToken;
         };
-        self.feed(now, &call, Input::Ready(Ready { endpoint, source: ReadySource::Bot }));
+        self.feed(now, &call, signal);
         ReadyVerdict::Accepted
     }
 
     /// A request ended.
     pub fn landed(&mut self, now: Instant, flight: FlightId, reply: Reply) {
         if let Some(call) = self.flights.remove(&flight) {
+            self.heed_refusal(now, &reply);
             if let Some(entry) = self.calls.get_mut(&call) {
                 entry.flights.retain(|other| *other != flight);
             }
@@ -215,7 +243,7 @@ impl Companion {
 
     /// When [`expire`](Self::expire) is due.
     pub fn next_timeout(&mut self) -> Option<Instant> {
-        self.timers.due()
+        self.timers.due().into_iter().chain(self.rest.due()).min()
     }
 
     /// Fires what is due.
@@ -235,6 +263,7 @@ impl Companion {
                 }
             }
         }
+        self.let_go(now);
         self.dial_ins.forget(now);
         self.events.forget(now);
     }
@@ -268,21 +297,21 @@ impl Companion {
     fn place(&mut self, now: Instant, facts: CallFacts) {
         let call = facts.call_id.clone();
         let mut steps = vec![];
-        let plan = plan::choose(&self.settings.plans, &facts, &mut steps);
+        let plan = self.choose(0, &facts, &mut steps);
         self.actions.extend(steps.into_iter().map(|step| Action::Instruct(call.clone(), Instruction::Decided(step))));
         let refusal = match plan {
             None => Termination::new(Cause::NoRoomPlan),
             Some(_) if self.calls.len() >= MOST_CALLS => {
                 Termination::with_detail(Cause::Internal, format!("the companion holds {MOST_CALLS} calls"))
             }
-            Some(plan) => {
-                let names = self.names(&plan);
+            Some((position, choice)) => {
+                let names = self.names(&choice.plan);
                 self.rooms.entry(names.room.clone()).or_default().push(call.clone());
                 let mut effects = vec![];
                 let settings = Arc::clone(&self.settings);
-                let held = Held::new(now, settings, (plan, facts, names), self.entropy.fork(), &mut effects);
-                self.calls.insert(call.clone(), Entry { held, timers: vec![], flights: vec![] });
-                self.carry_out(&call, effects);
+                let held = Held::new(now, settings, (choice, facts, names), self.entropy.fork(), &mut effects);
+                self.calls.insert(call.clone(), Entry { held, position, timers: vec![], flights: vec![] });
+                self.carry_out(now, &call, effects);
                 return self.deliver_early(now, &call);
             }
         };
@@ -316,19 +345,88 @@ impl Companion {
         for (_, timer) in entry.timers {
             self.timers.disarm(timer);
         }
-        if let Some(calls) = self.rooms.get_mut(entry.held.room()) {
+        self.vacate(entry.held.room(), call);
+        self.release(now, call);
+    }
+
+    fn vacate(&mut self, room: &str, call: &CallId) {
+        if let Some(calls) = self.rooms.get_mut(room) {
             calls.retain(|other| other != call);
             if calls.is_empty() {
-                self.rooms.remove(entry.held.room());
+                self.rooms.remove(room);
             }
         }
+    }
+
+    /// The first plan that fits, from position `first` on, and whether there is another after it.
+    fn choose(&self, first: usize, facts: &CallFacts, steps: &mut Vec<Step>) -> Option<(usize, Choice)> {
+        let plans = &self.settings.plans;
+        let (position, plan) = plan::choose_from(plans, first, facts, steps)?;
+        let another = plan::choose_from(plans, position + 1, facts, &mut vec![]).is_some();
+        Some((position, Choice { plan, spare: if another { Spare::Another } else { Spare::Nothing } }))
+    }
+
+    fn lease(&mut self, now: Instant, call: &CallId, addresses: Vec<String>) {
+        let answer = self.leases.take(call, addresses).map_or(Input::AllLent, Input::Lent);
+        self.show_leases();
+        self.feed(now, call, answer);
+    }
+
+    fn release(&mut self, now: Instant, call: &CallId) {
+        let lucky = self.leases.release(call);
+        self.show_leases();
+        for (call, address) in lucky {
+            self.feed(now, &call, Input::Lent(address));
+        }
+    }
+
+    fn show_leases(&self) {
+        let (lent, waiting) = self.leases.count();
+        self.meter.leases(lent, waiting);
+    }
+
+    /// The call's plan has no capacity.
+    fn next_plan(&mut self, now: Instant, call: &CallId) {
+        let Some(entry) = self.calls.get(call) else { return };
+        let mut steps = vec![];
+        let next = self.choose(entry.position + 1, entry.held.facts(), &mut steps);
+        let old = entry.held.room().to_owned();
+        self.actions.extend(steps.into_iter().map(|step| Action::Instruct(call.clone(), Instruction::Decided(step))));
+        let names = next.as_ref().map(|(_, choice)| self.names(&choice.plan));
+        let Some(entry) = self.calls.get_mut(call) else { return };
+        let mut effects = vec![];
+        match next.zip(names) {
+            Some(((position, choice), names)) => {
+                let new = names.room.clone();
+                entry.position = position;
+                entry.held.replan(now, choice, names, &mut effects);
+                self.vacate(&old, call);
+                self.release(now, call);
+                self.rooms.entry(new).or_default().push(call.clone());
+            }
+            None => entry.held.is_without_plan(now, &mut effects),
+        }
+        self.carry_out(now, call, effects);
     }
 
     /// Whose an event is. Events name the room only: with several calls in a shared room, ready goes to the one that
     /// waits longest, and anything else could be anybody's.
     fn concerned(&self, room: &str, kind: &EventKind) -> Option<CallId> {
         let calls = self.rooms.get(room)?;
-        let waits = |call: &&CallId| self.calls.get(*call).is_some_and(|entry| entry.held.awaits_ready());
+        // An address that is lent tells whose event it is; one that is not, and is named, is nobody's yet.
+        let named = match kind {
+            EventKind::Ready(Some(address)) => self.leases.holder(address).filter(|call| calls.contains(call)),
+            _ => None,
+        };
+        if named.is_some() {
+            return named.cloned();
+        }
+        let ready = match kind {
+            EventKind::Ready(endpoint) => Ready { endpoint: endpoint.clone(), source: ReadySource::Event },
+            _ => Ready { endpoint: None, source: ReadySource::Event },
+        };
+        let held = |call: &CallId| self.calls.get(call).map(|entry| &entry.held);
+        let waits = |call: &&CallId| held(call).is_some_and(|held| held.awaits_ready() && held.may_use(&ready));
         match (calls.as_slice(), kind) {
             ([only], _) => Some(only.clone()),
             (several, EventKind::Ready(_)) => several.iter().find(waits).cloned(),
@@ -340,22 +438,21 @@ impl Companion {
         let Some(entry) = self.calls.get_mut(call) else { return };
         let mut effects = vec![];
         entry.held.handle(now, input, &mut effects);
-        self.carry_out(call, effects);
+        self.carry_out(now, call, effects);
     }
 
-    fn carry_out(&mut self, call: &CallId, effects: Vec<Effect>) {
+    fn carry_out(&mut self, now: Instant, call: &CallId, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Request(request) => {
-                    let flight = FlightId(self.next_flight);
-                    self.next_flight += 1;
-                    self.flights.insert(flight, call.clone());
-                    if let Some(entry) = self.calls.get_mut(call) {
-                        entry.flights.push(flight);
-                    }
-                    self.actions.push_back(Action::Perform(flight, request));
+                Effect::Request(request) => self.request(now, call, request),
+                Effect::CancelRequests => {
+                    self.cancel(call);
+                    self.leases.stop_waiting(call);
                 }
-                Effect::CancelRequests => self.cancel(call),
+                Effect::Withdraw => self.withdraw(call),
+                Effect::Lease(addresses) => self.lease(now, call, addresses),
+                Effect::NextPlan => self.next_plan(now, call),
+                Effect::BotStart(result) => self.meter.bot_start(result),
                 Effect::Arm(timer, at) => {
                     self.disarm(call, timer);
                     let key = self.timers.arm(at, Due::Call(call.clone(), timer));
@@ -370,14 +467,7 @@ impl Companion {
                 Effect::Measured(stage, took) => self.meter.stage(stage, took),
             }
         }
-    }
-
-    fn cancel(&mut self, call: &CallId) {
-        let Some(entry) = self.calls.get_mut(call) else { return };
-        for flight in entry.flights.drain(..) {
-            self.flights.remove(&flight);
-            self.actions.push_back(Action::Abort(flight));
-        }
+        self.let_go(now);
     }
 
     fn disarm(&mut self, call: &CallId, timer: Timer) {
@@ -392,6 +482,10 @@ impl Companion {
         });
     }
 }
+
+mod outgoing;
+
+use outgoing::RestQueue;
 
 #[cfg(test)]
 mod chaos_tests;

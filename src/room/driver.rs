@@ -27,6 +27,7 @@ enum Message {
     DialIn(DialIn),
     Event(Event),
     Ready { room: String, token: String, endpoint: Option<String>, verdict: oneshot::Sender<ReadyVerdict> },
+    Connected { room: String, token: String, verdict: oneshot::Sender<ReadyVerdict> },
     Census(oneshot::Sender<Census>),
     Shutdown,
 }
@@ -81,6 +82,13 @@ impl CompanionHandle {
     pub async fn ready(&self, room: String, token: String, endpoint: Option<String>) -> ReadyVerdict {
         let (verdict, answer) = oneshot::channel();
         self.post(Message::Ready { room, token, endpoint, verdict });
+        answer.await.unwrap_or(ReadyVerdict::UnknownRoom)
+    }
+
+    /// Hands over a bot's word that it connected the caller.
+    pub async fn bot_connected(&self, room: String, token: String) -> ReadyVerdict {
+        let (verdict, answer) = oneshot::channel();
+        self.post(Message::Connected { room, token, verdict });
         answer.await.unwrap_or(ReadyVerdict::UnknownRoom)
     }
 
@@ -145,6 +153,9 @@ impl Driver {
             Message::Ready { room, token, endpoint, verdict } => {
                 // The asker may have hung up meanwhile; the signal counts all the same.
                 let _ = verdict.send(self.companion.ready(now, &room, &token, endpoint));
+            }
+            Message::Connected { room, token, verdict } => {
+                let _ = verdict.send(self.companion.bot_connected(now, &room, &token));
             }
             Message::Census(census) => {
                 let _ = census.send(self.companion.census());

@@ -4,6 +4,7 @@
 //! table under a virtual clock. The one promise that all of it serves: `pinlessCallUpdate` is sent only after ready,
 //! only while the caller is there, and never again once a try may have worked.
 
+mod lease;
 mod stage;
 mod tries;
 
@@ -12,7 +13,7 @@ use super::request::{Product, Reply, Request, Room};
 use super::retry::TRIES_IN_A_STAGE;
 use super::{Instruction, Settings};
 use crate::clock::Entropy;
-use crate::config::room::RoomPlan;
+use crate::config::room::{Connect, RoomPlan};
 use crate::config::value::Secret;
 use crate::error::{Cause, Termination};
 use crate::record::call::DailyFacts;
@@ -45,12 +46,16 @@ pub enum Input {
     Reply(Reply),
     /// The room can take the caller.
     Ready(Ready),
-    /// Daily's event: a SIP caller is in the room.
-    InRoom,
-    /// Daily's event: the SIP caller left the room.
-    LeftRoom,
+    /// A SIP caller is in the room.
+    InRoom(Proof),
+    /// The SIP caller left the room.
+    LeftRoom(Proof),
     /// Daily's event: something worth noting.
     Remark(String),
+    /// This SIP address of its existing room is the call's until its end.
+    Lent(String),
+    /// All of them are lent; one may come free.
+    AllLent,
     /// A timer fired.
     Timer(Timer),
     /// The caller is gone, or no longer Daily's.
@@ -75,6 +80,17 @@ pub enum ReadySource {
     Event,
 }
 
+/// How much it proves that somebody is in the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// Daily's event names the room only: in a shared room it may be anybody.
+    Event,
+    /// Daily's event names the call.
+    Named,
+    /// The bot says so, with the call's token.
+    Bot,
+}
+
 /// What a held call wants done.
 #[derive(Debug, Clone)]
 pub enum Effect {
@@ -82,10 +98,18 @@ pub enum Effect {
     Request(Request),
     /// Forget the requests that are out.
     CancelRequests,
+    /// Forget those of them that were not sent yet: what they were for is over.
+    Withdraw,
     /// Arm this timer; it replaces one of the same name.
     Arm(Timer, Instant),
     /// Disarm it, if it is armed.
     Disarm(Timer),
+    /// Lend the call one of these SIP addresses; the answer is [`Input::Lent`] or [`Input::AllLent`].
+    Lease(Vec<String>),
+    /// The bot's starter has no capacity: call [`Held::replan`] with the next plan that fits.
+    NextPlan,
+    /// A bot's start ended so: `started`, `ready`, `at_capacity`, `failed`.
+    BotStart(&'static str),
     /// Tell the SIP side.
     Instruct(Instruction),
     /// A stage ended.
@@ -103,6 +127,24 @@ pub struct Names {
     pub traceparent: String,
 }
 
+/// The plan that serves a call.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// The plan.
+    pub plan: Arc<RoomPlan>,
+    /// Whether one after it fits too.
+    pub spare: Spare,
+}
+
+/// Whether there is another plan for the call if this one has no capacity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spare {
+    /// There is.
+    Another,
+    /// This is the last that fits.
+    Nothing,
+}
+
 /// How the room is come by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Errand {
@@ -117,6 +159,8 @@ enum Errand {
 pub struct Held {
     settings: Arc<Settings>,
     plan: Arc<RoomPlan>,
+    spare: Spare,
+    plans_before: u32,
     facts: CallFacts,
     names: Names,
     entropy: Entropy,
@@ -133,6 +177,15 @@ pub struct Held {
     room: Room,
     token: Option<Secret>,
     ready: Option<Ready>,
+    lease: Option<String>,
+}
+
+// === impl Errand ===
+
+impl Errand {
+    fn of(plan: &RoomPlan) -> Self {
+        if plan.use_room.is_none() { Self::Create } else { Self::LookUp }
+    }
 }
 
 // === impl Held ===
@@ -142,16 +195,18 @@ impl Held {
     pub fn new(
         now: Instant,
         settings: Arc<Settings>,
-        (plan, facts, names): (Arc<RoomPlan>, CallFacts, Names),
+        (Choice { plan, spare }, facts, names): (Choice, CallFacts, Names),
         entropy: Entropy,
         out: &mut Vec<Effect>,
     ) -> Self {
         let deadline = now + UNANSWERED;
         out.push(Effect::Arm(Timer::Unanswered, deadline));
-        let errand = if plan.use_room.is_none() { Errand::Create } else { Errand::LookUp };
         Self {
             settings,
+            errand: Errand::of(&plan),
             plan,
+            spare,
+            plans_before: 0,
             facts,
             names,
             entropy,
@@ -160,7 +215,6 @@ impl Held {
             entered: now,
             deadline,
             tries: 0,
-            errand,
             in_doubt: false,
             last_failure: None,
             notes: 0,
@@ -168,6 +222,7 @@ impl Held {
             room: Room::default(),
             token: None,
             ready: None,
+            lease: None,
         }
     }
 
@@ -181,6 +236,18 @@ impl Held {
     #[must_use]
     pub fn room(&self) -> &str {
         &self.names.room
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn facts(&self) -> &CallFacts {
+        &self.facts
+    }
+
+    /// When its stage has to be over.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// The bearer token of its ready URL.
@@ -203,8 +270,10 @@ impl Held {
             Input::DialIn(dial_in) => self.announced(now, dial_in, out),
             Input::Reply(reply) => self.replied(now, reply, out),
             Input::Ready(ready) => self.reported_ready(now, ready, out),
-            Input::InRoom => self.in_room(now, out),
-            Input::LeftRoom => self.left_room(now, out),
+            Input::InRoom(proof) => self.in_room(now, proof, out),
+            Input::LeftRoom(proof) => self.left_room(now, proof, out),
+            Input::Lent(address) => self.lent(now, address, out),
+            Input::AllLent => self.all_lent(out),
             Input::Remark(remark) => self.note(Lane::Webhook, &remark, None, out),
             Input::Timer(timer) => self.fired(now, timer, out),
             Input::Ended => self.ended(now, out),
@@ -250,13 +319,9 @@ impl Held {
         if self.dial_in.is_some() || matches!(self.stage, Stage::Connected | Stage::Over) {
             return;
         }
-        out.push(Effect::Instruct(Instruction::Named(DailyFacts {
-            call_id: dial_in.call_id.clone(),
-            call_domain: dial_in.call_domain.clone(),
-            room: Some(self.names.room.clone()),
-        })));
-        self.decide("webhook", "the call is on hold at Daily".to_owned(), out);
         self.dial_in = Some(dial_in);
+        self.name_the_call(out);
+        self.decide("webhook", "the call is on hold at Daily".to_owned(), out);
         match self.stage {
             Stage::Webhook => self.enter(now, Stage::Room, out),
             Stage::Ready => self.connect_if_ready(now, out),
@@ -283,6 +348,7 @@ impl Held {
             }
             Ok(Product::Effect) if self.stage == Stage::Bot => {
                 self.decide("bot", "started".to_owned(), out);
+                out.push(Effect::BotStart("started"));
                 self.enter(now, Stage::Ready, out);
             }
             Ok(Product::Effect) => {
@@ -303,6 +369,14 @@ impl Held {
         self.room = room;
         let verb = if self.is_own_room() { "created" } else { "found" };
         self.decide("room", format!("{} {verb}", self.names.room), out);
+        if self.is_own_room() || self.room.endpoint.is_none() {
+            self.go_into_room(now, out)
+        } else {
+            self.ask_for_lease(out)
+        }
+    }
+
+    fn go_into_room(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let next = if self.plan.bot.is_some() { Stage::Token } else { Stage::Ready };
         self.enter(now, next, out);
     }
@@ -312,8 +386,12 @@ impl Held {
             ReadySource::Bot => (Lane::Bot, "ready"),
             ReadySource::Event => (Lane::Webhook, "dialin.ready"),
         };
-        let first = self.awaits_ready();
-        let detail = if first { ready.endpoint.clone() } else { Some("already known: ignored".to_owned()) };
+        let first = self.awaits_ready() && self.may_use(&ready);
+        let detail = match (first, self.awaits_ready()) {
+            (true, _) => ready.endpoint.clone(),
+            (false, true) => Some("another SIP address than the call's: ignored".to_owned()),
+            (false, false) => Some("already known: ignored".to_owned()),
+        };
         self.note(from, what, detail, out);
         let source = ready.source;
         if first {
@@ -326,6 +404,7 @@ impl Held {
             // event proves only that somebody is in the room; then the starter's answer is waited for.
             Stage::Bot if source == ReadySource::Bot => {
                 self.decide("bot", "reported ready before its starter answered".to_owned(), out);
+                out.push(Effect::BotStart("ready"));
                 self.enter(now, Stage::Ready, out);
             }
             _ => {}
@@ -336,6 +415,10 @@ impl Held {
     fn connect_if_ready(&mut self, now: Instant, out: &mut Vec<Effect>) {
         if self.ready.is_none() || self.dial_in.is_none() {
             return;
+        }
+        if self.plan.connect == Connect::Bot {
+            self.decide("ready", "the bot may connect the caller; dialin.connected is waited for".to_owned(), out);
+            return self.enter(now, Stage::Update, out);
         }
         match self.endpoint() {
             Some(endpoint) => {
@@ -349,24 +432,29 @@ impl Held {
         }
     }
 
-    fn in_room(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        self.note(Lane::Webhook, "dialin.connected", None, out);
-        // In a room of its own it can only be this caller. In a shared one it may be anybody.
-        if !self.is_own_room() || !matches!(self.stage, Stage::Bot | Stage::Ready | Stage::Update) {
+    fn in_room(&mut self, now: Instant, proof: Proof, out: &mut Vec<Effect>) {
+        let (from, what) = match proof {
+            Proof::Bot => (Lane::Bot, "connected"),
+            Proof::Event | Proof::Named => (Lane::Webhook, "dialin.connected"),
+        };
+        self.note(from, what, None, out);
+        // No callId, no update: what the bot claims before it can have done it is not believed.
+        let possible = self.dial_in.is_some() && matches!(self.stage, Stage::Bot | Stage::Ready | Stage::Update);
+        if !self.is_about_us(proof) || !possible {
             return;
         }
-        let outcome = if self.stage == Stage::Update {
-            "dialin.connected: it worked"
-        } else {
-            "dialin.connected: somebody else connected the caller, so it is not done again"
+        let outcome = match (self.plan.connect, self.stage) {
+            (Connect::Bot, _) => "the bot connected the caller",
+            (Connect::Gateway, Stage::Update) => "it worked",
+            (Connect::Gateway, _) => "somebody else connected the caller, so it is not done again",
         };
-        self.decide("update", outcome.to_owned(), out);
+        self.decide("update", format!("{what}: {outcome}"), out);
         self.enter(now, Stage::Connected, out);
     }
 
-    fn left_room(&mut self, now: Instant, out: &mut Vec<Effect>) {
+    fn left_room(&mut self, now: Instant, proof: Proof, out: &mut Vec<Effect>) {
         self.note(Lane::Webhook, "dialin.stopped", None, out);
-        if self.is_own_room() && self.stage == Stage::Update {
+        if self.is_about_us(proof) && self.stage == Stage::Update {
             self.fail(now, Cause::UpdateFailed, "dialin.stopped: the caller left the room at once".to_owned(), out);
         }
     }
@@ -387,6 +475,9 @@ impl Held {
                 let span = self.deadline.saturating_duration_since(self.entered);
                 let detail = match last {
                     Some(last) => format!("not within {span:?}; at last {last}"),
+                    None if self.stage == Stage::Update && self.plan.connect == Connect::Bot => {
+                        format!("the bot did not connect the caller: no dialin.connected within {span:?}")
+                    }
                     None => format!("nothing within {span:?}"),
                 };
                 self.fail(now, self.stage.cause(), detail, out);
@@ -429,11 +520,15 @@ impl Held {
         let Some(timer) = self.stage.timer() else { return };
         out.push(Effect::Measured(self.stage.name(), now.saturating_duration_since(self.entered)));
         out.push(Effect::Disarm(timer));
+        out.push(Effect::Withdraw);
         out.push(Effect::Disarm(if self.stage == Stage::Webhook { Timer::Unanswered } else { Timer::Retry }));
     }
 
     fn fail(&mut self, now: Instant, cause: Cause, detail: String, out: &mut Vec<Effect>) {
         let termination = Termination::with_detail(cause, detail);
+        if cause == Cause::BotFailed {
+            out.push(Effect::BotStart("failed"));
+        }
         self.decide(self.stage.name(), termination.text(), out);
         self.ended(now, out);
         out.push(Effect::Arm(Timer::Linger, now + LINGER));
@@ -452,12 +547,27 @@ impl Held {
 
     // --- small things
 
+    fn name_the_call(&self, out: &mut Vec<Effect>) {
+        let Some(dial_in) = &self.dial_in else { return };
+        out.push(Effect::Instruct(Instruction::Named(DailyFacts {
+            call_id: dial_in.call_id.clone(),
+            call_domain: dial_in.call_domain.clone(),
+            room: Some(self.names.room.clone()),
+        })));
+    }
+
+    /// In a room of its own it can only be this caller.
+    fn is_about_us(&self, proof: Proof) -> bool {
+        proof != Proof::Event || self.is_own_room()
+    }
+
     fn is_own_room(&self) -> bool {
         self.plan.use_room.is_none()
     }
 
     fn endpoint(&self) -> Option<String> {
-        self.ready.as_ref().and_then(|ready| ready.endpoint.clone()).or_else(|| self.room.endpoint.clone())
+        let ready = || self.ready.as_ref().and_then(|ready| ready.endpoint.clone());
+        self.lease.clone().or_else(ready).or_else(|| self.room.endpoint.clone())
     }
 
     fn decide(&self, stage: &str, outcome: String, out: &mut Vec<Effect>) {

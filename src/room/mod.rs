@@ -4,10 +4,12 @@
 //! and answers with [`Instruction`]s. `held` is one call, `companion` is all of them (both sans-IO), `driver` is the
 //! tokio task with the HTTP client, and `docs/companion.md` tells the whole as a story.
 
+pub mod budget;
 pub mod companion;
 pub mod daily;
 pub mod driver;
 pub mod held;
+pub mod leases;
 pub mod plan;
 pub mod request;
 pub mod retry;
@@ -74,8 +76,20 @@ pub trait Meter: Send + Sync {
     /// A stage of a held call ended, well or badly, after `took`. Stages: `webhook`, `room`, `token`, `bot`, `ready`,
     /// `update`, and `hold` for the whole of it.
     fn stage(&self, stage: &'static str, took: Duration);
-    /// A request reached the webhook listener. Sources: `dialin`, `events`, `ready`. Each request counts once.
+    /// A request reached the webhook listener. Sources: `dialin`, `events`, `ready`, `connected`. Each request counts once.
     fn webhook(&self, source: &'static str, result: &'static str);
+    /// A bot's start ended so. Results: `started`, `ready` (before its starter answered), `at_capacity` (the next plan was
+    /// tried), `failed`.
+    fn bot_start(&self, result: &'static str);
+    /// So many SIP addresses of existing rooms are lent to calls, and so many calls wait for one.
+    fn leases(&self, lent: usize, waiting: usize);
+    /// So many REST requests of a rank wait for their turn now. Ranks: `update`, `creation`.
+    fn rest_queue(&self, rank: &'static str, waiting: usize);
+    /// A REST request of a rank left after this wait for its turn.
+    fn rest_wait(&self, rank: &'static str, waited: Duration);
+    /// A REST request was not sent. Reasons: `withdrawn` (the caller is gone, or it became pointless otherwise),
+    /// `no_time` (its turn would have come after its deadline).
+    fn rest_unsent(&self, reason: &'static str);
 }
 
 /// Where instructions go. Called on the companion's task: it must not block.
@@ -92,6 +106,8 @@ pub struct Settings {
     pub webhook_timeout: Duration,
     /// One REST request; a stage of several tries may take [`retry::TRIES_IN_A_STAGE`] times as long.
     pub rest_timeout: Duration,
+    /// How many REST requests a second all calls may cause together.
+    pub limits: budget::Limits,
     /// How long a `callId` is remembered, so that nothing replayed within the signature's age limit acts twice.
     pub memory: Duration,
     /// Whether Daily's domain webhooks reach us, so that `dialin.connected` can settle a doubt.
@@ -127,6 +143,7 @@ impl Settings {
             api_key: daily.api_key.clone(),
             webhook_timeout: daily.webhook_timeout.get(),
             rest_timeout: daily.rest_timeout.get(),
+            limits: budget::Limits { all: daily.budget, updates: daily.update_budget },
             memory: memory(daily),
             evidence: if daily.events_hmac.is_some() { Evidence::Events } else { Evidence::Nothing },
             public_url: public_url.trim_end_matches('/').to_owned(),
@@ -145,4 +162,9 @@ fn memory(daily: &Daily) -> Duration {
 impl Meter for () {
     fn stage(&self, _: &'static str, _: Duration) {}
     fn webhook(&self, _: &'static str, _: &'static str) {}
+    fn bot_start(&self, _: &'static str) {}
+    fn leases(&self, _: usize, _: usize) {}
+    fn rest_queue(&self, _: &'static str, _: usize) {}
+    fn rest_wait(&self, _: &'static str, _: Duration) {}
+    fn rest_unsent(&self, _: &'static str) {}
 }

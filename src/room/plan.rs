@@ -7,15 +7,40 @@ use std::sync::Arc;
 
 /// The first plan that fits; each plan that was looked at leaves a step with the first condition that failed.
 pub fn choose(plans: &[Arc<RoomPlan>], facts: &CallFacts, steps: &mut Vec<Step>) -> Option<Arc<RoomPlan>> {
-    for (position, plan) in plans.iter().enumerate() {
-        let failed = mismatch(plan, facts);
+    choose_from(plans, 0, facts, steps).map(|(_, plan)| plan)
+}
+
+/// The same among the plans from position `first` on, with the position of the one that fits.
+pub fn choose_from(
+    plans: &[Arc<RoomPlan>],
+    first: usize,
+    facts: &CallFacts,
+    steps: &mut Vec<Step>,
+) -> Option<(usize, Arc<RoomPlan>)> {
+    for (position, plan) in plans.iter().enumerate().skip(first) {
+        let failed = mismatch(plan, facts).or_else(|| passed_over(plan, position, facts));
         let fits = failed.is_none();
         steps.push(Step::Room { plan: position, failed, room: if fits { plan.use_room.clone() } else { None } });
         if fits {
-            return Some(Arc::clone(plan));
+            return Some((position, Arc::clone(plan)));
         }
     }
     None
+}
+
+/// Whether the plan's `share` leaves this call to the plans after it, in words. The draw follows from the call's name, so
+/// that it comes out the same whenever it is asked.
+fn passed_over(plan: &RoomPlan, position: usize, facts: &CallFacts) -> Option<String> {
+    let share = plan.share?;
+    (draw(position, facts.call_id.as_str()) >= u64::from(share)).then(|| format!("not among the {share}% of the calls"))
+}
+
+/// 0 to 99, evenly (FNV-1a); plans draw independently of each other.
+fn draw(position: usize, call: &str) -> u64 {
+    let bytes = position.to_le_bytes().into_iter().chain(call.bytes());
+    let hash = bytes
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    (hash >> 24) % 100
 }
 
 /// The first condition of `plan` that does not hold, in words; `None` if all hold. Numbers are matched as they were
@@ -86,6 +111,32 @@ mod tests {
             "[[room]]\ntrunk = 'pbx'\ncaller = '0123$'\ncalled = '0100$'\nheader = { name = 'x-QUEUE', match = 'sales' }\nuse = 'x'",
         );
         assert_eq!(plan.as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn a_share_takes_that_part_of_the_calls_and_leaves_the_rest_to_the_next_plan() {
+        let plans =
+            fixture::plans("[[room]]\nshare = 30\nuse = 'a'\n[[room]]\nshare = 50\nuse = 'b'\n[[room]]\nuse = 'c'\n");
+        let mut entropy = crate::clock::Entropy::seeded(1);
+        let mut counts = [0_u32; 3];
+        for _ in 0..20_000 {
+            let facts = fixture::facts_of(crate::record::CallId::new(0, &entropy.hex(24)));
+            let (position, plan) = choose_from(&plans, 0, &facts, &mut vec![]).unwrap();
+            let again = choose_from(&plans, 0, &facts, &mut vec![]).unwrap();
+            assert_eq!((position, again.0), (again.0, position), "the same call, the same plan");
+            assert!(plan.use_room.is_some());
+            counts[position] += 1;
+        }
+        for (count, expected) in counts.into_iter().zip([6_000_u32, 7_000, 7_000]) {
+            assert!(count.abs_diff(expected) < 300, "{counts:?}");
+        }
+        let mut steps = vec![];
+        let zero = fixture::plans("[[room]]\nshare = 0\nuse = 'a'\n");
+        assert!(choose(&zero, &fixture::facts(), &mut steps).is_none());
+        assert_eq!(
+            steps,
+            [Step::Room { plan: 0, failed: Some("not among the 0% of the calls".to_owned()), room: None }]
+        );
     }
 
     #[test]

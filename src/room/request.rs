@@ -1,6 +1,7 @@
 //! What the companion asks of the outside, and how it can come out. Plain values between the state machine, which
 //! decides, and the HTTP client, which does; neither knows how the other works.
 
+use super::budget::Rank;
 use crate::config::room::RoomPlan;
 use crate::config::value::Secret;
 use crate::record::{CallId, Lane};
@@ -56,8 +57,10 @@ pub struct StartBot {
     pub body: serde_json::Map<String, serde_json::Value>,
     /// Deadline of this request.
     pub timeout: Duration,
-    /// `Idempotency-Key`: a repeated start is the same start.
+    /// For `Idempotency-Key`: a repeated start is the same start,
     pub call: CallId,
+    /// and the start by another plan is not; 0 for the first plan.
+    pub plans_before: u32,
     /// W3C trace context, as header; the same is in the body.
     pub traceparent: String,
 }
@@ -104,6 +107,8 @@ pub struct Room {
     pub url: Option<String>,
     /// Its SIP address, with scheme.
     pub endpoint: Option<String>,
+    /// Further SIP addresses of it (`num_endpoints` above 1), each for one caller.
+    pub more_endpoints: Vec<String>,
 }
 
 /// A request that brought nothing.
@@ -146,6 +151,12 @@ impl Request {
         }
     }
 
+    /// Its place in the REST budget; `None` if it does not go to Daily.
+    #[must_use]
+    pub fn rank(&self) -> Option<Rank> {
+        self.operation().rank()
+    }
+
     /// For the ladder.
     #[must_use]
     pub fn line(&self) -> String {
@@ -172,6 +183,17 @@ impl Request {
 
 // === impl StartBot ===
 
+impl StartBot {
+    /// The same for every try of one start.
+    #[must_use]
+    pub fn idempotency_key(&self) -> String {
+        match self.plans_before {
+            0 => self.call.as_str().to_owned(),
+            before => format!("{}.{before}", self.call.as_str()),
+        }
+    }
+}
+
 /// The body holds two tokens, so it is not shown.
 impl fmt::Debug for StartBot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,6 +210,16 @@ impl Operation {
         match self {
             Self::Room | Self::Token | Self::Update => Lane::Rest,
             Self::Bot => Lane::Bot,
+        }
+    }
+
+    /// Its place in the REST budget; `None` if Daily is not asked.
+    #[must_use]
+    pub const fn rank(self) -> Option<Rank> {
+        match self {
+            Self::Room | Self::Token => Some(Rank::Creation),
+            Self::Update => Some(Rank::Update),
+            Self::Bot => None,
         }
     }
 

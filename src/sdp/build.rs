@@ -14,6 +14,8 @@ pub struct Origin {
     id: u64,
     version: u64,
     last: Option<Bytes>,
+    /// What was sent before that, as long as it may be gone back to.
+    before: Option<Bytes>,
     slots: Vec<Slot>,
 }
 
@@ -69,7 +71,7 @@ impl Origin {
     /// A session with this number. Only 63 bits are used: several stacks read it into a signed integer.
     #[must_use]
     pub fn new(id: u64) -> Self {
-        Self { id: id & i64::MAX.unsigned_abs(), version: 1, last: None, slots: Vec::new() }
+        Self { id: id & i64::MAX.unsigned_abs(), version: 1, last: None, before: None, slots: Vec::new() }
     }
 
     /// The session number.
@@ -101,8 +103,18 @@ impl Origin {
             }
             None => Bytes::from(unchanged),
         };
-        self.last = Some(bytes.clone());
+        if self.last.as_ref() != Some(&bytes) {
+            self.before = self.last.replace(bytes.clone());
+        }
         bytes
+    }
+
+    /// What was sent last was an offer, and it was refused: what was sent before holds (RFC 3261 §14.1). Its version is
+    /// not used again.
+    pub fn take_back(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.last = Some(before);
+        }
     }
 
     /// Gives the call's stream its place: the one it has, a refused one of its kind, or a new one. RFC 3264 §8.3.3 has

@@ -72,6 +72,12 @@ pub struct BotMisbehaviour {
     /// Report ready with another token than the one given
     #[arg(long)]
     pub bot_wrong_token: bool,
+    /// With `connect = "bot"`: never connect the caller
+    #[arg(long)]
+    pub bot_never_connects: bool,
+    /// With `connect = "bot"`: never say that the caller is connected
+    #[arg(long)]
+    pub bot_never_tells: bool,
     /// Leave the room this many milliseconds after ready
     #[arg(long)]
     pub bot_leaves_after_ms: Option<u64>,
@@ -103,6 +109,16 @@ struct Session {
     sip_uri: String,
     ready_url: String,
     ready_token: String,
+    /// Where to report and what to send, if connecting the caller is the bot's affair.
+    errand: Option<Errand>,
+}
+
+/// `connect = "bot"`.
+struct Errand {
+    connected_url: String,
+    api_key: String,
+    call_id: String,
+    call_domain: String,
 }
 
 // === impl BotOptions ===
@@ -235,6 +251,12 @@ impl Session {
             sip_uri: field(body, "/sip_uri"),
             ready_url: field(body, "/ready_url"),
             ready_token: field(body, "/ready_token"),
+            errand: (field(body, "/connect") == "bot").then(|| Errand {
+                connected_url: field(body, "/connected_url"),
+                api_key: field(body, "/daily_api_key"),
+                call_id: field(body, "/dialin_settings/call_id"),
+                call_domain: field(body, "/dialin_settings/call_domain"),
+            }),
         }
     }
 
@@ -255,6 +277,12 @@ impl Session {
         }
         if wrong.bot_duplicate_ready {
             self.report(&endpoint).await;
+        }
+        if let Some(errand) = self.errand.as_ref().filter(|_| !wrong.bot_never_connects)
+            && self.connect(errand, &endpoint).await
+            && !wrong.bot_never_tells
+        {
+            let _ = self.shared.client.post(&errand.connected_url).bearer_auth(&self.ready_token).send().await;
         }
         if let Some(milliseconds) = wrong.bot_leaves_after_ms {
             clock::sleep(Duration::from_millis(milliseconds)).await;
@@ -281,6 +309,14 @@ impl Session {
         let answer = self.shared.client.get(self.sim("dialin-ready")).send().await.ok()?;
         let body: Value = answer.json().await.ok()?;
         body.pointer("/sipEndpoint").and_then(Value::as_str).map(str::to_owned)
+    }
+
+    /// `pinlessCallUpdate`, as Pipecat's Daily transport does by itself.
+    async fn connect(&self, errand: &Errand, endpoint: &str) -> bool {
+        let update = json!({ "callId": errand.call_id, "callDomain": errand.call_domain, "sipUri": endpoint });
+        let request = self.shared.client.post(format!("{}/v1/dialin/pinlessCallUpdate", self.base));
+        let request = request.bearer_auth(&errand.api_key).header("x-simulated-bot", "1").json(&update);
+        request.send().await.is_ok_and(|answer| answer.status().is_success())
     }
 
     async fn report(&self, endpoint: &str) {

@@ -2,10 +2,12 @@
 //! sockets. One test for each failure and its consequence; after each, nothing may be left of the call anywhere.
 
 mod bot;
+mod by_bot;
 mod door;
 mod fallback;
 mod hang_up;
 mod happy;
+mod pipecat;
 mod rest;
 mod room;
 mod target;

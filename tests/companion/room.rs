@@ -1,6 +1,6 @@
 //! Room plans and targets: which one a call gets, and what goes into the INVITE.
 
-use crate::world::{OWN_ROOM, Setup, World};
+use crate::world::{OWN_ROOM, Reading as _, Setup, World};
 use serde_json::json;
 use trunkline::record::{Lane, Step};
 
@@ -68,6 +68,34 @@ async fn a_bot_that_waits_in_a_named_room_is_found_by_the_event() {
     assert_eq!(world.in_room("lobby", "join", &token).await, 200);
     let story = world.story(call).await;
     story.was_connected_to_the_bot(&world.held());
+    world.close().await;
+}
+
+#[tokio::test]
+async fn the_second_caller_of_a_named_room_waits_until_its_only_sip_address_is_free() {
+    let rooms = format!("{LOBBY}bot = {{ start_url = \"BOT\" }}\n");
+    let account = "rest_timeout = \"12s\"".to_owned();
+    let mut world = Setup { rooms, account, ..Setup::default() }.start().await;
+    open_lobby(&world).await;
+    let first = world.dial(world.patient_plan());
+    world
+        .eventually("the first caller with the bot", async || {
+            world.daily.calls().iter().any(|call| call.room.is_some()).then_some(())
+        })
+        .await;
+    let second = world.dial(world.plan());
+    world
+        .eventually("the second caller in the queue", async || {
+            world.metrics().await.contains("trunkline_room_leases{state=\"waiting\"} 1").then_some(())
+        })
+        .await;
+    assert_eq!((world.requests("POST pinlessCallUpdate"), world.bot.starts().len()), (1, 1));
+    first.hang_up();
+    world.story(first).await.ended_as("caller_hung_up");
+    let story = world.story(second).await;
+    assert!(story.record.companion().any(|(_, told)| told.contains("the call waits for one")), "{:#?}", story.record);
+    assert!(story.pbx.heard.bot > 0, "{:#?}", story.record);
+    assert_eq!((world.requests("POST pinlessCallUpdate"), world.bot.starts().len()), (2, 2));
     world.close().await;
 }
 

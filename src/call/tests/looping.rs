@@ -50,3 +50,15 @@ fn an_answer_in_the_ack_that_names_our_own_port_ends_the_call() {
     bench.pump();
     assert_eq!(bench.records[0].termination.as_ref().unwrap().cause, Cause::MediaLoop);
 }
+
+#[test]
+fn the_address_that_a_trunk_sends_media_to_is_ours_as_well() {
+    let mut bench = Bench::with("advertise_media = \"203.0.113.9\"", "");
+    bench.place(at("203.0.113.9", 20_000));
+    assert_eq!(status_of_refusal(&bench.pbx_events).map(|(status, _)| status), Some(488));
+    // The far side may say it, too: it was never told, but a loop it is.
+    let (_, b) = bench.call(Some(audio("sendrecv", "0")));
+    bench.cloud.answer(bench.now, b, vec![], at("203.0.113.9", 20_002)).unwrap();
+    bench.pump();
+    assert!(bench.cloud_events.iter().any(|event| matches!(event, Event::HungUp { leg, .. } if *leg == b)));
+}

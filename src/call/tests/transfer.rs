@@ -1,5 +1,7 @@
 //! Transfers through a whole shard: who is called, who is told, and who is left when it comes to nothing.
 
+mod crossing;
+
 use super::*;
 use crate::sip::endpoint::{Headers, RequestId};
 use crate::sip::header::Replaces;

@@ -18,7 +18,7 @@ use crate::config::target::Transfer;
 use crate::error::{Cause, Termination};
 use crate::identity;
 use crate::media::{RelayCommand, Side};
-use crate::record::{Lane, Step};
+use crate::record::{CallState, Lane, Step};
 use crate::room;
 use crate::sdp::{Direction, Format, negotiate};
 use crate::sip::endpoint::{Headers, Invite, LegId, RequestId, SentId};
@@ -28,7 +28,7 @@ use crate::sip::{HeaderName, Message, StatusCode};
 use destination::Destination;
 use passing::Passed;
 use referrer::Referrer;
-pub(super) use replacing::refuse;
+pub(super) use replacing::{arrived, refuse};
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
@@ -79,6 +79,16 @@ impl Referrals {
     pub fn legs(&self) -> impl Iterator<Item = LegId> {
         let pending = self.pending.as_ref().map(|pending| pending.leg.id);
         pending.into_iter().chain(self.departing.as_ref().map(|departing| departing.leg.id))
+    }
+
+    /// Is this the leg of a new party that has not answered?
+    pub fn awaits(&self, leg: LegId) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.leg.id == leg)
+    }
+
+    /// The side that has nobody until a new party answers.
+    pub fn orphaned(&self) -> Option<Side> {
+        self.pending.as_ref().filter(|pending| pending.orphaned).map(|pending| pending.side)
     }
 }
 
@@ -247,8 +257,10 @@ impl Call {
             Happened::Answered => self.take_new_party(desk, now, notice.message.as_ref()),
             Happened::Refused | Happened::Unanswered | Happened::HungUp => {
                 self.released.push(leg);
-                let heard = notice.message.as_ref().map(Message::reason).unwrap_or_default();
-                self.transfer_failed(desk, now, notice.status, &heard);
+                // A BYE before the answer has no status, and silence no phrase.
+                let code = StatusCode::new(notice.status).unwrap_or(StatusCode::TEMPORARILY_UNAVAILABLE);
+                let heard = status.map_or(Cow::Borrowed(code.reason()), Message::reason);
+                self.transfer_failed(desk, now, code.get(), &heard);
             }
             _ => {}
         }
@@ -312,12 +324,13 @@ impl Call {
             if self.hold != Hold::None {
                 desk.outputs.push_back(Output::Report(room::Report::Ended(self.id.clone())));
                 self.hold = Hold::None;
+                self.journal.record_mut().state = CallState::Connected;
             }
         }
         self.leg_mut(side).map(|there| std::mem::replace(there, leg))
     }
 
-    /// Turns the relay to the new party and ends a hold that the old one began.
+    /// Turns the relay to the new party and ends a hold or a fax that the old one began.
     fn adjust(&mut self, desk: &mut Desk, now: Instant, side: Side) {
         if let Some(relay) = &self.relay {
             relay.command(RelayCommand::Reset(side));
@@ -326,9 +339,10 @@ impl Call {
         self.watch_media();
         self.note_media(side);
         let other = side.other();
-        let held =
-            self.leg(other).is_some_and(|leg| matches!(leg.direction(), Direction::RecvOnly | Direction::Inactive));
-        if held {
+        let astray = self
+            .leg(other)
+            .is_some_and(|leg| leg.is_fax() || matches!(leg.direction(), Direction::RecvOnly | Direction::Inactive));
+        if astray || self.behind.is_some_and(|behind| behind.side == other) {
             self.align(desk, now, other);
         }
     }
@@ -348,6 +362,10 @@ impl Call {
             let end = Termination::with_detail(Cause::TransferFailed, format!("{to}: {outcome}"));
             match pending.side {
                 Side::A => self.end(desk, now, end, EndedBy::Gateway),
+                // Who left was the fallback: there is no other.
+                Side::B if matches!(self.attempt, Attempt::Fallback { .. }) => {
+                    self.end(desk, now, end, EndedBy::Gateway);
+                }
                 Side::B => self.divert_or_end(desk, now, end),
             }
         }
@@ -379,7 +397,7 @@ impl Call {
 
     /// Does the call go on without this leg, because another is on its way to take its place?
     pub(super) fn outlives(&self, leg: LegId) -> bool {
-        let orphaned = self.referrals.pending.as_ref().filter(|pending| pending.orphaned).map(|pending| pending.side);
+        let orphaned = self.referrals.orphaned();
         orphaned.is_some() && self.side_of(leg) == orphaned
     }
 

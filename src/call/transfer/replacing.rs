@@ -3,17 +3,21 @@
 
 use crate::call::bridge::State;
 use crate::call::desk::Desk;
+use crate::call::entry::{self, Turned, Visitor};
 use crate::call::leg::{Leg, Phase};
 use crate::call::negotiation::{self, Kind};
 use crate::call::setup::Arrival;
 use crate::call::state::{Asked, Call, Exchange, ExchangeStage, Proposal};
+use crate::call::{Policy, refusal, terms};
 use crate::error::Cause;
 use crate::media::Side;
 use crate::record::{Lane, Step};
 use crate::sdp::{Description, Direction, Format, negotiate};
 use crate::sip::StatusCode;
 use crate::sip::endpoint::Headers;
+use crate::trunk::Trunk;
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A refusal: the status and why.
@@ -24,6 +28,37 @@ pub(in crate::call) fn refuse(desk: &mut Desk, now: Instant, arrival: &Arrival, 
     let reason = format!("SIP;cause={};text=\"{}\"", status.get(), why.replace(['"', '\\'], "'"));
     let headers: Headers = vec![(Cow::Borrowed("Reason"), reason)];
     let _ = desk.endpoint.reject(now, arrival.leg, status, None, headers);
+}
+
+/// The trunk of an INVITE that wants a place: it comes in by the door of all calls, and is on the terms of its trunk.
+/// `None` if it was turned away.
+pub(in crate::call) fn arrived(
+    desk: &mut Desk,
+    policy: &Policy,
+    now: Instant,
+    arrival: &Arrival,
+) -> Option<Arc<Trunk>> {
+    let visitor = Visitor { request: &arrival.request, source: &arrival.source };
+    let (status, headers) = match entry::enter(desk, policy, now, visitor, &mut Vec::new()) {
+        Ok(trunk) => match desk.endpoint.agree(arrival.leg, terms::of_caller(&trunk.config)) {
+            Ok(()) => {
+                if let Some(login) = &trunk.login {
+                    desk.endpoint.protect(arrival.leg, trunk.config.name.clone(), Arc::clone(login));
+                }
+                desk.endpoint.set_path(arrival.leg, trunk.config.path());
+                return Some(trunk);
+            }
+            Err(unfit) => (unfit.status(), unfit.headers()),
+        },
+        Err(Turned::Challenged(status, headers)) => (status, headers),
+        Err(Turned::Refused(end, mut headers)) => {
+            desk.metrics.admission_refused(end.cause.entry().code);
+            headers.extend(refusal::headers(&end, &desk.settings.from_host));
+            (StatusCode::new(end.sip_status()).unwrap_or(StatusCode::SERVER_INTERNAL_ERROR), headers)
+        }
+    };
+    let _ = desk.endpoint.reject(now, arrival.leg, status, None, headers);
+    None
 }
 
 // === impl Call ===
@@ -46,7 +81,7 @@ impl Call {
     }
 
     fn take_place(&mut self, desk: &mut Desk, now: Instant, side: Side, arrival: &Arrival) -> Result<(), Refusal> {
-        if self.state != State::Up {
+        if self.state != State::Up || self.referrals.orphaned().is_some() {
             return Err((StatusCode::REQUEST_PENDING, "another change of the call is in progress".to_owned()));
         }
         let offer = negotiation::description(&arrival.request, Cause::BadSdp)

@@ -3,7 +3,7 @@
 use super::Check;
 use crate::config::document::Place;
 use crate::config::provision::Provision;
-use crate::config::room::{Connect, OnFailure, RoomPlan};
+use crate::config::room::{Bot, BotKind, Connect, OnFailure, RoomPlan};
 use crate::config::route::{Fallback, Route};
 use crate::config::target::TargetKind;
 use crate::config::value::{OneOrMany, Secret};
@@ -101,6 +101,12 @@ impl<'c> Check<'c> {
         ] {
             self.positive(&place.key(key), key, span);
         }
+        for (key, limit) in [("budget", Some(daily.budget)), ("update_budget", daily.update_budget)] {
+            if limit == Some(0) {
+                let message = format!("`{key}` of [daily] is 0: no caller would ever be connected");
+                self.wrong(&place.key(key), message, "write how many requests a second Daily takes: 20 of most kinds");
+            }
+        }
         self.provision(&place.key("provision"), &daily.provision);
     }
 
@@ -171,9 +177,45 @@ impl<'c> Check<'c> {
                 let message = "this [[room]] is never reached: an earlier one without conditions takes every call";
                 self.doubtful(&place, message, "move the one without conditions to the end");
             }
-            open |= plan.trunk.is_none() && plan.called.is_none() && plan.caller.is_none() && plan.header.is_none();
+            open |= plan.share.is_none_or(|share| share >= 100)
+                && plan.trunk.is_none()
+                && plan.called.is_none()
+                && plan.caller.is_none()
+                && plan.header.is_none();
             self.room(&place, plan);
         }
+    }
+
+    fn bot(&mut self, place: &Place<'_>, bot: &'c Bot) {
+        let plain = |name: &str| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        };
+        match (bot.kind, &bot.agent) {
+            (BotKind::Own, Some(_)) => {
+                let message = "`agent` names an agent of Pipecat Cloud, but the bot is of another kind";
+                self.wrong(&place.key("agent"), message, "add kind = \"pipecat-cloud\", or remove it");
+            }
+            (BotKind::PipecatCloud, Some(agent)) if !plain(agent) => {
+                let message = format!("`agent` is `{agent}`, which is no name of an agent");
+                self.wrong(&place.key("agent"), message, "write letters, digits and hyphens, as in its start URL");
+            }
+            (BotKind::PipecatCloud, Some(_)) if !bot.start_url.is_empty() => {
+                let message = "`agent` and `start_url` exclude each other: either says where the bot is started";
+                self.wrong(&place.key("agent"), message, "remove one of them");
+            }
+            _ => {}
+        }
+        if bot.kind == BotKind::PipecatCloud && bot.token.is_none() {
+            let remedy = "write a public key of the organisation (pk_...) to `token`";
+            self.wrong(place, "a bot at Pipecat Cloud needs a `token`", remedy);
+        }
+        if bot.url().is_empty() {
+            let remedy = "add `start_url`, or `agent` of Pipecat Cloud";
+            self.wrong(place, "`bot` does not say where it is started", remedy);
+        } else {
+            self.url(&place.key("start_url"), "start_url", &bot.url());
+        }
+        self.positive(&place.key("timeout"), "timeout", bot.timeout);
     }
 
     fn room(&mut self, place: &Place<'_>, plan: &'c RoomPlan) {
@@ -200,13 +242,18 @@ impl<'c> Check<'c> {
             }
         }
         if let Some(bot) = &plan.bot {
-            self.url(&place.key("bot").key("start_url"), "start_url", &bot.start_url);
-            self.positive(&place.key("bot").key("timeout"), "timeout", bot.timeout);
+            self.bot(&place.key("bot"), bot);
+        }
+        if plan.share.is_some_and(|share| !(1..=100).contains(&share)) {
+            self.wrong(&place.key("share"), "`share` is no percentage from 1 to 100", "write 30 for 30% of the calls");
         }
         self.positive(&place.key("ready_timeout"), "ready_timeout", plan.ready_timeout);
-        if plan.connect == Connect::Bot {
-            let remedy = "remove it: the gateway connects the caller when the bot is ready";
-            self.wrong(&place.key("connect"), "`connect = \"bot\"` is not in this version", remedy);
+        let has_events = self.config.daily.as_ref().is_some_and(|daily| daily.events_hmac.is_some());
+        if plan.connect == Connect::Bot && !has_events {
+            let message = "`connect = \"bot\"` without `events_hmac` of [daily]: nothing would show that the bot connected the caller";
+            let remedy =
+                "set up Daily's domain webhook and write its secret to `events_hmac`, or let the gateway connect";
+            self.wrong(&place.key("connect"), message, remedy);
         }
         if plan.on_failure == OnFailure::Announce {
             let remedy = "use \"fallback\" or \"hangup\"";

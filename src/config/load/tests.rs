@@ -281,7 +281,7 @@ fn what_this_version_does_not_do_is_refused_and_not_ignored() {
         (
             "bot = {",
             "connect = \"bot\"\nbot = {",
-            "`connect = \"bot\"` is not in this version; remove it: the gateway connects the caller when the bot is ready",
+            "`connect = \"bot\"` without `events_hmac` of [daily]: nothing would show that the bot connected the caller; set up Daily's domain webhook and write its secret to `events_hmac`, or let the gateway connect",
         ),
         (
             "bot = {",
@@ -295,6 +295,50 @@ fn what_this_version_does_not_do_is_refused_and_not_ignored() {
         ),
     ] {
         assert_eq!(problem(&SMALLEST.replace(from, to)), expected);
+    }
+}
+
+#[test]
+fn bots_budgets_and_shares_are_checked() {
+    let start = "bot = { start_url = \"https://bots.example.com/start\" }";
+    for (from, to, expected) in [
+        (start, "bot = {}", "`bot` does not say where it is started; add `start_url`, or `agent` of Pipecat Cloud"),
+        (
+            start,
+            "bot = { agent = \"a\" }",
+            "`agent` names an agent of Pipecat Cloud, but the bot is of another kind; add kind = \"pipecat-cloud\", or remove it",
+        ),
+        (
+            start,
+            "bot = { kind = \"pipecat-cloud\", agent = \"a\" }",
+            "a bot at Pipecat Cloud needs a `token`; write a public key of the organisation (pk_...) to `token`",
+        ),
+        (
+            start,
+            "bot = { kind = \"pipecat-cloud\", agent = \"a/b\", token = \"pk\" }",
+            "`agent` is `a/b`, which is no name of an agent; write letters, digits and hyphens, as in its start URL",
+        ),
+        (
+            start,
+            "bot = { kind = \"pipecat-cloud\", agent = \"a\", start_url = \"https://a.example.com\", token = \"pk\" }",
+            "`agent` and `start_url` exclude each other: either says where the bot is started; remove one of them",
+        ),
+        ("bot = {", "share = 0\nbot = {", "`share` is no percentage from 1 to 100; write 30 for 30% of the calls"),
+        (
+            "[daily]",
+            "[daily]\nupdate_budget = 0",
+            "`update_budget` of [daily] is 0: no caller would ever be connected; write how many requests a second Daily takes: 20 of most kinds",
+        ),
+    ] {
+        assert_eq!(problem(&SMALLEST.replace(from, to)), expected, "{to}");
+    }
+    for (from, to) in [
+        (start, "bot = { kind = \"pipecat-cloud\", agent = \"a\", token = \"pk\" }"),
+        ("bot = {", "connect = \"bot\"\nbot = {"),
+        ("bot = {", "share = 30\nbot = { start_url = \"https://a.example.com\" }\n[[room]]\nbot = {"),
+    ] {
+        let text = SMALLEST.replace("[daily]", "[daily]\nevents_hmac = \"c2VjcmV0\"").replace(from, to);
+        assert_eq!(problems(&text), Vec::<String>::new(), "{to}");
     }
 }
 

@@ -3,17 +3,25 @@
 
 use super::*;
 use crate::room::Evidence;
+use crate::room::budget::Limits;
 use crate::room::held::fixture;
 use crate::room::request::{Failure, FailureKind, Operation, Product, Room};
 use std::collections::HashSet;
 
 const RUNS: u64 = 4_000;
 
-const PLANS: [&str; 4] = [
+const PLANS: [&str; 8] = [
     fixture::WITH_BOT,
     "[[room]]\n",
     "[[room]]\nuse = 'lobby'\nready_token = 'lobby-key'\n",
     "[[room]]\nuse = 'lobby'\nbot = { start_url = 'http://bots.example.com/start' }\nready_timeout = '3s'\n",
+    "[[room]]\nconnect = 'bot'\nbot = { start_url = 'http://bots.example.com/start' }\n",
+    "[[room]]\nconnect = 'bot'\nuse = 'lobby'\n",
+    "[[room]]\nuse = 'lobby'\nready_token = 'lobby-key'\n\
+     [[room]]\nbot = { start_url = 'http://bots.example.com/start' }\n",
+    "[[room]]\nshare = 50\nbot = { start_url = 'http://one.example.com' }\n\
+     [[room]]\nbot = { start_url = 'http://two.example.com' }\n\
+     [[room]]\nbot = { kind = 'pipecat-cloud', agent = 'a' }\nconnect = 'gateway'\n",
 ];
 
 /// What the world knows of one call.
@@ -49,6 +57,7 @@ struct World {
     owners: HashMap<String, CallId>,
     rooms: HashMap<String, HashSet<CallId>>,
     shared: bool,
+    by_bot: bool,
     /// Ready signals, and callers that were sent, by room.
     signals: HashMap<String, usize>,
     served: HashMap<String, HashSet<CallId>>,
@@ -58,14 +67,24 @@ struct World {
     effective: HashMap<String, u32>,
     /// Updates that may have taken effect as far as the companion can tell.
     doubtful: HashMap<String, u32>,
+    limits: Limits,
+    /// When REST requests left, and which of them were updates.
+    left: Vec<(Instant, bool)>,
+    /// How many SIP addresses the lobby has, and who was sent to which.
+    addresses: u64,
+    lent: HashMap<String, CallId>,
+    /// Starts of bots that worked.
+    started: HashSet<String>,
 }
 
 impl World {
     fn new(seed: u64) -> Self {
         let mut entropy = Entropy::seeded(seed);
-        let plan = PLANS[usize::try_from(entropy.below(4)).unwrap()];
+        let plan = PLANS[usize::try_from(entropy.below(8)).unwrap()];
         let evidence = if entropy.below(2) == 0 { Evidence::Events } else { Evidence::Nothing };
-        let settings = Settings { evidence, ..fixture::settings(plan) };
+        let all = [1, 2, 5, 20][usize::try_from(entropy.below(4)).unwrap()];
+        let limits = Limits { all, updates: (entropy.below(2) == 0).then_some(1) };
+        let settings = Settings { evidence, limits, ..fixture::settings(plan) };
         let now = crate::clock::now();
         let companion = Companion::new(settings, Arc::new(()), entropy.fork());
         let mut world = Self {
@@ -78,13 +97,20 @@ impl World {
             owners: HashMap::new(),
             rooms: HashMap::new(),
             shared: plan.contains("lobby"),
+            by_bot: plan.contains("'bot'"),
             signals: HashMap::new(),
             served: HashMap::new(),
             event_ids: HashSet::new(),
             aborted: HashSet::new(),
             effective: HashMap::new(),
             doubtful: HashMap::new(),
+            limits,
+            left: vec![],
+            started: HashSet::new(),
+            addresses: 0,
+            lent: HashMap::new(),
         };
+        world.addresses = 1 + world.entropy.below(3);
         for number in 0..=world.entropy.below(4) {
             world.plan_call(number);
         }
@@ -158,7 +184,7 @@ impl World {
                             return;
                         }
                         truth.placed = true;
-                        if self.shared {
+                        if self.shared && !self.rooms.values().any(|calls| calls.contains(&facts.call_id)) {
                             self.rooms.entry("lobby".to_owned()).or_default().insert(facts.call_id.clone());
                         }
                     }
@@ -213,7 +239,15 @@ impl World {
             Instruction::Failed { .. } => truth.failed += 1,
             Instruction::Named(names) => {
                 truth.call_ids.push(names.call_id.clone());
-                self.rooms.entry(names.room.clone().unwrap()).or_default().insert(call.clone());
+                let room = names.room.clone().unwrap();
+                if !self.rooms.get(&room).is_some_and(|calls| calls.contains(call)) {
+                    // Another plan, another room: what was ready is no longer this call's.
+                    for calls in self.rooms.values_mut() {
+                        calls.remove(call);
+                    }
+                    truth.ready = false;
+                }
+                self.rooms.entry(room).or_default().insert(call.clone());
             }
             _ => {}
         }
@@ -222,8 +256,18 @@ impl World {
 
     fn perform(&mut self, flight: FlightId, request: Request) {
         let operation = request.operation();
-        let (outcome, worked) = self.outcome(operation);
-        if let Request::Update { call_id, .. } = &request {
+        if operation != Operation::Bot {
+            self.left.push((self.now, operation == Operation::Update));
+            self.check_budget();
+        }
+        let (mut outcome, worked) = self.outcome(operation);
+        if let (Request::FetchRoom { .. }, Ok(Product::Room(room))) = (&request, &mut outcome) {
+            let address = |number| format!("sip:lobby.{number}@example.com");
+            room.endpoint = Some(address(0));
+            room.more_endpoints = (1..self.addresses).map(address).collect();
+        }
+        if let Request::Update { call_id, sip_uri, .. } = &request {
+            self.check_lease(call_id, sip_uri);
             self.check_update(call_id, &outcome, worked);
         }
         self.consequences(&request, worked);
@@ -231,8 +275,30 @@ impl World {
         self.at(slow, Happening::Reply(flight, Reply { operation, what: String::new(), outcome }));
     }
 
+    fn check_budget(&self) {
+        let recent = |only_updates: bool| {
+            let young = |at: Instant| self.now.duration_since(at) < Duration::from_secs(1);
+            self.left.iter().filter(|(at, update)| young(*at) && (*update || !only_updates)).count()
+        };
+        assert!(recent(false) <= self.limits.all as usize, "more REST requests in a second than the budget");
+        assert!(self.limits.updates.is_none_or(|limit| recent(true) <= limit as usize), "more updates than the budget");
+    }
+
+    /// An address of the lobby has one caller at a time.
+    fn check_lease(&mut self, call_id: &str, sip_uri: &str) {
+        let address = sip_uri.split('?').next().unwrap();
+        if !address.starts_with("sip:lobby") {
+            return;
+        }
+        let call = &self.owners[call_id];
+        if let Some(other) = self.lent.insert(address.to_owned(), call.clone()) {
+            assert!(other == *call || self.calls[&other].ended, "{address} was lent twice");
+        }
+    }
+
     fn check_update(&mut self, call_id: &str, outcome: &Result<Product, Failure>, worked: bool) {
         let truth = &self.calls[&self.owners[call_id]];
+        assert!(!self.by_bot, "an update that is the bot's affair");
         assert!(truth.ready, "an update before ready");
         let room = self.rooms.iter().find(|(_, calls)| calls.contains(&self.owners[call_id])).unwrap().0;
         let served = self.served.entry(room.clone()).or_default();
@@ -260,13 +326,16 @@ impl World {
             2 => (fail(FailureKind::Refused(429), Some(Duration::from_secs(self.entropy.below(20)))), false),
             3 => (fail(FailureKind::Refused(404), None), false),
             4 => (fail(FailureKind::Refused(400), None), false),
-            5 => (fail(FailureKind::Refused(503), None), coin),
+            // A starter that says 503 started nothing; of Daily that is not known.
+            5 => (fail(FailureKind::Refused(503), None), coin && operation != Operation::Bot),
             6 => (fail(FailureKind::Lost, None), coin),
             7 => (fail(FailureKind::Unreadable, None), coin),
             _ => {
                 let address = Some("sip:r@example.com".to_owned());
                 let product = match operation {
-                    Operation::Room => Product::Room(Room { url: Some("u".to_owned()), endpoint: address }),
+                    Operation::Room => {
+                        Product::Room(Room { url: Some("u".to_owned()), endpoint: address, ..Room::default() })
+                    }
                     Operation::Token => Product::Token(Secret::new("t")),
                     Operation::Bot | Operation::Update => Product::Effect,
                 };
@@ -279,14 +348,21 @@ impl World {
     fn consequences(&mut self, request: &Request, worked: bool) {
         match request {
             Request::StartBot(start) if worked => {
-                let url = start.body["ready_url"].as_str().unwrap();
+                // Pipecat Cloud has it in `body`.
+                let told = start.body.get("body").and_then(|body| body.as_object()).unwrap_or(&start.body);
+                assert!(self.started.insert(start.idempotency_key()), "a bot was started twice");
+                let url = told["ready_url"].as_str().unwrap();
                 let room = url.trim_end_matches("/ready").rsplit('/').next().unwrap().to_owned();
-                let token = start.body["ready_token"].as_str().unwrap().to_owned();
+                let token = told["ready_token"].as_str().unwrap().to_owned();
                 for _ in 0..self.entropy.below(3) {
                     self.at(25_000, Happening::Ready { room: room.clone(), token: token.clone() });
                 }
                 self.at(25_000, Happening::Ready { room: room.clone(), token: "guess".to_owned() });
                 self.send_ready_events(&room);
+                if self.by_bot && self.chance(70) {
+                    let event = Event { id: None, kind: EventKind::Connected, room, call: Some(start.call.clone()) };
+                    self.at(25_000, Happening::Daily(event));
+                }
             }
             Request::CreateRoom { name, .. } | Request::FetchRoom { name } => {
                 let name = name.clone();
@@ -298,7 +374,7 @@ impl World {
                 let call = self.owners[call_id].clone();
                 let room = self.rooms.iter().find(|(_, calls)| calls.contains(&call)).map(|(room, _)| room.clone());
                 for kind in [EventKind::Connected, EventKind::Stopped] {
-                    let event = Event { id: None, kind, room: room.clone().unwrap() };
+                    let event = Event { id: None, kind, room: room.clone().unwrap(), call: None };
                     self.at(10_000, Happening::Daily(event));
                 }
             }
@@ -309,7 +385,7 @@ impl World {
     fn send_ready_events(&mut self, room: &str) {
         for endpoint in 0..self.entropy.below(3) {
             let kind = EventKind::Ready((endpoint > 0).then(|| format!("{room}.{endpoint}@example.com")));
-            let event = Event { id: Some(format!("{room}-{endpoint}")), kind, room: room.to_owned() };
+            let event = Event { id: Some(format!("{room}-{endpoint}")), kind, room: room.to_owned(), call: None };
             self.at(15_000, Happening::Daily(event.clone()));
             self.at(15_000, Happening::Daily(event));
         }

@@ -1,8 +1,13 @@
 //! The joining of webhooks, events and ready signals to their calls.
 
 use super::*;
+use crate::record::Step;
 use crate::room::held::fixture::{self, Counts, WITH_BOT};
 use crate::room::request::{Operation, Product, Room};
+
+mod budget;
+mod lease;
+mod plans;
 
 struct House {
     now: Instant,
@@ -14,8 +19,12 @@ struct House {
 
 impl House {
     fn new(rooms: &str) -> Self {
+        Self::with(fixture::settings(rooms))
+    }
+
+    fn with(settings: Settings) -> Self {
         let counts = Arc::new(Counts::default());
-        let companion = Companion::new(fixture::settings(rooms), Arc::clone(&counts) as _, Entropy::seeded(1));
+        let companion = Companion::new(settings, Arc::clone(&counts) as _, Entropy::seeded(1));
         Self { now: crate::clock::now(), companion, counts, flights: vec![], told: vec![] }
     }
 
@@ -58,6 +67,7 @@ impl House {
             Operation::Room => Product::Room(Room {
                 url: Some("https://d.example.com/r".to_owned()),
                 endpoint: Some("sip:r@example.com".to_owned()),
+                more_endpoints: (1..4).map(|number| format!("sip:r.{number}@example.com")).collect(),
             }),
             Operation::Token => Product::Token(Secret::new("t")),
             Operation::Bot | Operation::Update => Product::Effect,
@@ -87,7 +97,7 @@ impl House {
     }
 
     fn event(&mut self, id: &str, kind: EventKind, room: &str) {
-        let event = Event { id: Some(id.to_owned()), kind, room: room.to_owned() };
+        let event = Event { id: Some(id.to_owned()), kind, room: room.to_owned(), call: None };
         self.companion.event(self.now, event);
         self.settle();
     }

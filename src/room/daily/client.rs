@@ -51,8 +51,8 @@ impl Client {
     pub fn new(settings: &Settings) -> Result<Self, ClientError> {
         // The program installs its one TLS provider first thing; this covers embedders, and fails if it is there.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let bots = settings.plans.iter().filter_map(|plan| plan.bot.as_ref()).map(|bot| bot.start_url.as_str());
-        let needs_tls = bots.chain([settings.api_url.as_str()]).any(|url| !url.starts_with("http://"));
+        let bots = settings.plans.iter().filter_map(|plan| plan.bot.as_ref()).map(crate::config::room::Bot::url);
+        let needs_tls = bots.chain([settings.api_url.clone()]).any(|url| !url.starts_with("http://"));
         let builder = reqwest::Client::builder()
             .user_agent(settings.user_agent.as_str())
             .connect_timeout(settings.rest_timeout)
@@ -127,7 +127,7 @@ impl Client {
                     .http
                     .post(&start.url)
                     .timeout(start.timeout)
-                    .header("Idempotency-Key", start.call.as_str())
+                    .header("Idempotency-Key", start.idempotency_key())
                     .header("traceparent", &start.traceparent)
                     .json(&start.body);
                 match &start.bearer {
@@ -191,7 +191,7 @@ fn product(operation: Operation, body: Result<Vec<u8>, String>) -> Result<Produc
         };
     }
     match rest::room(&answer) {
-        Room { url: None, endpoint: None } => {
+        Room { url: None, endpoint: None, .. } => {
             fail(FailureKind::Unreadable, "the answer has neither a room URL nor a SIP address".to_owned())
         }
         room => Ok(Product::Room(room)),

@@ -48,6 +48,19 @@ pub fn update(call_id: &str, call_domain: &str, sip_uri: &str) -> Value {
     json!({ "callId": call_id, "callDomain": call_domain, "sipUri": sip_uri })
 }
 
+/// A SIP address that tells Daily how to show the caller: `?x-daily_display_name=`, percent-encoded.
+#[must_use]
+pub fn with_display_name(sip_uri: &str, shown: &str) -> String {
+    const LONGEST: usize = 64;
+    let shown: String = shown.trim().chars().filter(|char| !char.is_control()).take(LONGEST).collect();
+    let told = sip_uri.to_ascii_lowercase().contains("x-daily_display_name=");
+    if shown.is_empty() || told {
+        return sip_uri.to_owned();
+    }
+    let joint = if sip_uri.contains('?') { '&' } else { '?' };
+    format!("{sip_uri}{joint}x-daily_display_name={}", path_segment(&shown))
+}
+
 /// What the bot is told at its start. The caller's half of it comes from the webhook as Daily sent it, in both
 /// spellings that bots in the field expect.
 #[derive(Debug)]
@@ -62,6 +75,8 @@ pub struct BotStart<'a> {
     pub token: &'a str,
     /// Where it reports ready.
     pub ready_url: &'a str,
+    /// Where it reports that it connected the caller, if that is its affair.
+    pub connected_url: Option<&'a str>,
     /// With which bearer token.
     pub ready_token: &'a str,
     /// W3C trace context.
@@ -104,8 +119,23 @@ impl BotStart<'_> {
         ];
         let mut body = self.extra.clone();
         body.extend(fields.map(|(name, value)| (name.to_owned(), value)));
+        if let Some(url) = self.connected_url {
+            body.insert("connect".to_owned(), json!("bot"));
+            body.insert("connected_url".to_owned(), json!(url));
+        }
         body
     }
+}
+
+/// The body for Pipecat Cloud's `/start`. The room is ours, so that its SIP address is known; what the bot is told goes in
+/// `body`, with the SIP headers where Pipecat's example bots look for them too.
+#[must_use]
+pub fn pipecat_cloud(mut told: Map<String, Value>) -> Map<String, Value> {
+    let sip_headers = told.get("dialin_settings").and_then(|settings| settings.get("sip_headers")).cloned();
+    if let Some(sip_headers) = sip_headers {
+        told.entry("sip_headers").or_insert(sip_headers);
+    }
+    Map::from_iter([("createDailyRoom".to_owned(), json!(false)), ("body".to_owned(), Value::Object(told))])
 }
 
 /// Reads a room. The SIP address stood at `config.sip_uri.endpoint` in every sample; the neighbours are looked at too.
@@ -114,7 +144,10 @@ pub fn room(answer: &Value) -> Room {
     let spots = ["/config/sip_uri/endpoint", "/config/sip_uri", "/sip_uri/endpoint", "/sip_uri"];
     let endpoint = spots.iter().find_map(|spot| answer.pointer(spot).and_then(Value::as_str)).and_then(sip_uri);
     let url = answer.get("url").and_then(Value::as_str).filter(|url| !url.is_empty());
-    Room { url: url.map(str::to_owned), endpoint }
+    let more = ["/config/sip_uri/extra_endpoints", "/sip_uri/extra_endpoints"];
+    let more = more.iter().find_map(|spot| answer.pointer(spot).and_then(Value::as_array));
+    let more_endpoints = more.into_iter().flatten().filter_map(Value::as_str).filter_map(sip_uri).collect();
+    Room { url: url.map(str::to_owned), endpoint, more_endpoints }
 }
 
 /// Reads a meeting token.
@@ -197,6 +230,58 @@ mod tests {
     }
 
     #[test]
+    fn pipecat_cloud_gets_the_contracts_body_inside_its_own() {
+        let told = |headers: Value| {
+            let settings = json!({ "call_id": "c", "sip_headers": headers });
+            Map::from_iter([("room_url".to_owned(), json!("u")), ("dialin_settings".to_owned(), settings)])
+        };
+        let body = pipecat_cloud(told(json!({ "x-a": "1" })));
+        let expected = json!({
+            "createDailyRoom": false,
+            "body": {
+                "room_url": "u",
+                "dialin_settings": { "call_id": "c", "sip_headers": { "x-a": "1" } },
+                "sip_headers": { "x-a": "1" },
+            },
+        });
+        assert_eq!(Value::Object(body), expected);
+    }
+
+    #[test]
+    fn every_sip_address_of_a_room_is_read() {
+        let answer = json!({
+            "url": "u",
+            "config": { "sip_uri": {
+                "endpoint": "r.0@example.com", "extra_endpoints": ["sip:r.1@example.com", 7, "nonsense", "r.2@example.com"],
+            } },
+        });
+        let expected = Room {
+            url: Some("u".to_owned()),
+            endpoint: Some("sip:r.0@example.com".to_owned()),
+            more_endpoints: vec!["sip:r.1@example.com".to_owned(), "sip:r.2@example.com".to_owned()],
+        };
+        assert_eq!(room(&answer), expected);
+    }
+
+    #[test]
+    fn a_display_name_is_appended_once_and_encoded() {
+        let cases = [
+            (
+                "sip:a@example.com",
+                "Ann Müller & Co",
+                "sip:a@example.com?x-daily_display_name=Ann%20M%C3%BCller%20%26%20Co",
+            ),
+            ("sip:a@example.com?x-a=1", "+15550123", "sip:a@example.com?x-a=1&x-daily_display_name=%2B15550123"),
+            ("sip:a@example.com?X-Daily_Display_Name=b", "c", "sip:a@example.com?X-Daily_Display_Name=b"),
+            ("sip:a@example.com", " \r\n", "sip:a@example.com"),
+        ];
+        for (address, shown, expected) in cases {
+            assert_eq!(with_display_name(address, shown), expected);
+        }
+        assert!(with_display_name("sip:a@example.com", &"€".repeat(1_000)).len() < 700);
+    }
+
+    #[test]
     fn further_properties_are_merged_deeply_and_win() {
         let create = Create {
             geo: Some("eu-central-1".to_owned()),
@@ -231,9 +316,11 @@ mod tests {
             room: &Room {
                 url: Some("https://x.example.com/r".to_owned()),
                 endpoint: Some("sip:r@example.com".to_owned()),
+                ..Room::default()
             },
             token: "t",
             ready_url: "https://gw.example.com/rooms/r/ready",
+            connected_url: None,
             ready_token: "secret",
             traceparent: "00-1-2-01",
             extra: &extra,
@@ -273,7 +360,11 @@ mod tests {
             json!({ "url": "u", "sip_uri": "sip:r.0@d.example.com" }),
         ];
         for shape in shapes {
-            let expected = Room { url: Some("u".to_owned()), endpoint: Some("sip:r.0@d.example.com".to_owned()) };
+            let expected = Room {
+                url: Some("u".to_owned()),
+                endpoint: Some("sip:r.0@d.example.com".to_owned()),
+                ..Room::default()
+            };
             assert_eq!(room(&shape), expected, "{shape}");
         }
         assert_eq!(room(&json!({ "url": "", "config": { "sip_uri": {} } })), Room::default());

@@ -43,6 +43,8 @@ pub struct Event {
     pub kind: EventKind,
     /// In which room.
     pub room: String,
+    /// Our name for the call that it is about, if the event carries the call's SIP headers.
+    pub call: Option<CallId>,
 }
 
 /// The events that concern held calls.
@@ -89,9 +91,13 @@ impl DialIn {
     /// documented, so it does not matter.
     #[must_use]
     pub fn call(&self) -> Option<CallId> {
-        let mut ours = self.sip_headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(CALL_HEADER));
-        ours.find_map(|(_, value)| CallId::parse(value))
+        our_call(&self.sip_headers)
     }
+}
+
+fn our_call(headers: &[(String, String)]) -> Option<CallId> {
+    let mut ours = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(CALL_HEADER));
+    ours.find_map(|(_, value)| CallId::parse(value))
 }
 
 // === impl Announcement ===
@@ -152,7 +158,8 @@ impl Notice {
             _ => return Ok(Self::Other),
         };
         let id = object.get("id").and_then(text).filter(|id| !id.is_empty() && id.len() <= LONGEST_NAME);
-        Ok(Self::Event(Event { id, kind, room: name(payload, "room")? }))
+        let call = payload.get("sip_headers").map(sip_headers).and_then(|headers| our_call(&headers));
+        Ok(Self::Event(Event { id, kind, room: name(payload, "room")?, call }))
     }
 }
 
@@ -256,11 +263,15 @@ mod tests {
         let read = |kind: &str, payload: &str| {
             Notice::read(format!(r#"{{"version":"1","type":"{kind}","id":"e-1","payload":{payload}}}"#).as_bytes())
         };
-        let event = |kind| Ok(Notice::Event(Event { id: Some("e-1".to_owned()), kind, room: "r".to_owned() }));
+        let event =
+            |kind| Ok(Notice::Event(Event { id: Some("e-1".to_owned()), kind, room: "r".to_owned(), call: None }));
         let ready = EventKind::Ready(Some("sip:r@example.com".to_owned()));
         assert_eq!(read("dialin.ready", r#"{"room":"r","sip_endpoint":"sip:r@example.com"}"#), event(ready));
         assert_eq!(read("dialin.ready", r#"{"room":"r"}"#), event(EventKind::Ready(None)));
         assert_eq!(read("dialin.connected", r#"{"room":"r"}"#), event(EventKind::Connected));
+        let ours = r#"{"room":"r","sip_headers":{"X-Trunkline-Call":"tl00-0123456789abcdef"}}"#;
+        let Ok(Notice::Event(named)) = read("dialin.connected", ours) else { panic!("no event") };
+        assert_eq!(named.call, CallId::parse("tl00-0123456789abcdef"));
         assert_eq!(read("dialin.stopped", r#"{"room":"r"}"#), event(EventKind::Stopped));
         let words = r#"{"room":"r","error_msg":"no"}"#;
         assert_eq!(read("dialin.error", words), event(EventKind::Error("no".to_owned())));

@@ -20,6 +20,7 @@ const GUARD: std::time::Duration = std::time::Duration::from_secs(60);
 /// A request as the servers saw it.
 #[derive(Debug, Clone)]
 struct Seen {
+    at: std::time::Instant,
     line: String,
     headers: HeaderMap,
     body: Value,
@@ -80,7 +81,7 @@ async fn serve(State(cloud): State<Cloud>, method: Method, uri: Uri, headers: He
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let line = format!("{method} {path}");
     let name = body["name"].as_str().unwrap_or("lobby").to_owned();
-    cloud.seen.lock().unwrap().push(Seen { line, headers, body });
+    cloud.seen.lock().unwrap().push(Seen { at: clock::now(), line, headers, body });
     cloud.arrived.notify_waiters();
     let script = cloud.scripts.lock().unwrap().get_mut(&path).and_then(VecDeque::pop_front);
     let (status, answer, headers) = match script {
@@ -110,6 +111,7 @@ fn healthy(path: &str, name: &str) -> Value {
 
 struct House {
     cloud: Cloud,
+    base: String,
     companion: CompanionHandle,
     task: JoinHandle<()>,
     told: mpsc::UnboundedReceiver<(CallId, Instruction)>,
@@ -124,12 +126,12 @@ impl House {
         let cloud = Cloud::default();
         let base = cloud.start().await;
         let mut settings = fixture::settings(&rooms.replace("http://bots.example.com", &base));
-        settings.api_url = base;
+        settings.api_url.clone_from(&base);
         adjust(&mut settings);
         let (sender, told) = mpsc::unbounded_channel();
         let sink: Sink = Arc::new(move |call, instruction| drop(sender.send((call, instruction))));
         let (companion, task) = spawn(settings, sink, Arc::new(()), Entropy::seeded(5)).unwrap();
-        Self { cloud, companion, task, told }
+        Self { cloud, base, companion, task, told }
     }
 
     fn hold(&self) {
@@ -277,9 +279,53 @@ async fn an_event_settles_an_update_in_doubt() {
     house.companion.ready(room.clone(), token, None).await;
     house.cloud.arrival("POST /dialin/pinlessCallUpdate").await;
     let kind = crate::room::daily::webhook::EventKind::Connected;
-    house.companion.event(Event { id: None, kind, room });
+    house.companion.event(Event { id: None, kind, room, call: None });
     assert_eq!(house.verdict().await, Instruction::Connected);
     house.stop().await;
+}
+
+/// Counted from the first that could leave, so that a busy machine can only make the bound easier to keep.
+#[tokio::test]
+async fn hundreds_of_callers_at_once_cause_no_more_requests_than_the_budget() {
+    let limits = crate::room::budget::Limits { all: 100, updates: Some(40) };
+    let mut house = House::with("[[room]]\n", |_| {}).await;
+    let settings = Settings { limits, api_url: house.base.clone(), ..fixture::settings("[[room]]\n") };
+    let (sender, told) = mpsc::unbounded_channel();
+    let sink: Sink = Arc::new(move |call, instruction| drop(sender.send((call, instruction))));
+    house.companion.shutdown();
+    (house.companion, house.task) = spawn(settings, sink, Arc::new(()), Entropy::seeded(5)).unwrap();
+    house.told = told;
+    let start = clock::now();
+    for number in 0..200 {
+        let call = fixture::numbered_call(number);
+        house.companion.report(Report::Placed(fixture::facts_of(call.clone())));
+        house.companion.dial_in(fixture::dial_in_of(&call, &format!("c-{number}")));
+    }
+    let mut verdicts = 0;
+    while verdicts < 200 {
+        let told = tokio::time::timeout(GUARD, house.told.recv()).await.expect("verdicts in time");
+        match told.expect("the companion lives").1 {
+            // Nobody joins these rooms, so that Daily's event has to say that they are ready.
+            Instruction::Decided(crate::record::Step::Companion { stage, outcome }) if stage == "room" => {
+                let Some(room) = outcome.strip_suffix(" created") else { continue };
+                let kind = crate::room::daily::webhook::EventKind::Ready(None);
+                house.companion.event(Event { id: None, kind, room: room.to_owned(), call: None });
+            }
+            Instruction::Connected | Instruction::Failed { .. } => verdicts += 1,
+            _ => {}
+        }
+    }
+    let seen = house.cloud.seen.lock().unwrap().clone();
+    let check = |limit: u32, times: Vec<std::time::Instant>| {
+        let (burst, rate) = (limit / 5, limit - limit / 5 + 1);
+        for (before, at) in times.iter().enumerate() {
+            let allowed = f64::from(burst) + at.duration_since(start).as_secs_f64() * f64::from(rate);
+            assert!(before as f64 <= allowed, "{} requests after {:?}", before + 1, at.duration_since(start));
+        }
+    };
+    check(100, seen.iter().map(|seen| seen.at).collect());
+    check(40, seen.iter().filter(|seen| seen.line.contains("pinless")).map(|seen| seen.at).collect());
+    assert!(seen.len() > 300, "{} requests", seen.len());
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use crate::config::room::RoomPlan;
 use crate::config::value::Secret;
 use crate::record::{CallFacts, CallId};
+use crate::room::budget::Limits;
 use crate::room::daily::webhook::DialIn;
 use crate::room::{Evidence, Meter, Settings};
 use std::sync::{Arc, Mutex};
@@ -14,7 +15,7 @@ pub const WITH_BOT: &str = "[[room]]\nbot = { start_url = 'http://bots.example.c
 
 /// What was counted of webhooks, in order.
 #[derive(Default)]
-pub struct Counts(Mutex<Vec<(&'static str, &'static str)>>);
+pub struct Counts(Mutex<Vec<(&'static str, &'static str)>>, Mutex<Vec<&'static str>>);
 
 // === impl Counts ===
 
@@ -23,12 +24,26 @@ impl Counts {
     pub fn all(&self) -> Vec<(&'static str, &'static str)> {
         self.0.lock().unwrap().clone()
     }
+
+    /// How starts of bots ended.
+    pub fn bots(&self) -> Vec<&'static str> {
+        self.1.lock().unwrap().clone()
+    }
 }
 
 impl Meter for Counts {
     fn stage(&self, _: &'static str, _: Duration) {}
     fn webhook(&self, source: &'static str, result: &'static str) {
         self.0.lock().unwrap().push((source, result));
+    }
+    fn bot_start(&self, result: &'static str) {
+        self.1.lock().unwrap().push(result);
+    }
+    fn leases(&self, _: usize, _: usize) {}
+    fn rest_queue(&self, _: &'static str, _: usize) {}
+    fn rest_wait(&self, _: &'static str, _: Duration) {}
+    fn rest_unsent(&self, reason: &'static str) {
+        self.0.lock().unwrap().push(("rest", reason));
     }
 }
 
@@ -90,6 +105,7 @@ pub fn settings(rooms: &str) -> Settings {
         api_key: Secret::new("api-key"),
         webhook_timeout: Duration::from_secs(15),
         rest_timeout: Duration::from_secs(5),
+        limits: Limits { all: 10_000, updates: None },
         memory: Duration::from_secs(600),
         evidence: Evidence::Nothing,
         public_url: "https://gw.example.com".to_owned(),

@@ -7,6 +7,7 @@ use crate::room::held::fixture::{self, WITH_BOT};
 use crate::room::request::{Failure, FailureKind, Operation};
 use crate::room::retry::TRIES_AFTER_404;
 
+mod by_bot;
 mod end;
 mod ready;
 mod start;
@@ -35,14 +36,20 @@ impl Line {
     fn with(settings: Settings) -> Self {
         let now = crate::clock::now();
         let plan = Arc::clone(&settings.plans[0]);
+        let spare = if settings.plans.len() > 1 { Spare::Another } else { Spare::Nothing };
         let names = Names {
             room: plan.use_room.clone().unwrap_or_else(|| "call-1".to_owned()),
             ready_token: Secret::new("ready-token"),
             traceparent: "00-1-2-01".to_owned(),
         };
         let mut effects = vec![];
-        let held =
-            Held::new(now, Arc::new(settings), (plan, fixture::facts(), names), Entropy::seeded(7), &mut effects);
+        let held = Held::new(
+            now,
+            Arc::new(settings),
+            (Choice { plan, spare }, fixture::facts(), names),
+            Entropy::seeded(7),
+            &mut effects,
+        );
         let mut line = Self { now, held, effects: vec![], armed: vec![] };
         line.keep(effects);
         line
@@ -65,8 +72,15 @@ impl Line {
     fn feed(&mut self, input: Input) -> &mut Self {
         let mut effects = vec![];
         self.held.handle(self.now, input, &mut effects);
+        let asked = effects.iter().find_map(|effect| match effect {
+            Effect::Lease(addresses) => Some(addresses[0].clone()),
+            _ => None,
+        });
         self.keep(effects);
-        self
+        match asked {
+            Some(address) => self.feed(Input::Lent(address)),
+            None => self,
+        }
     }
 
     /// Lets the next timer fire.
@@ -94,7 +108,7 @@ impl Line {
         let url = Some("https://d.example.com/call-1".to_owned());
         self.reply(
             Operation::Room,
-            Ok(Product::Room(Room { url, endpoint: Some("sip:call-1@example.com".to_owned()) })),
+            Ok(Product::Room(Room { url, endpoint: Some("sip:call-1@example.com".to_owned()), ..Room::default() })),
         )
     }
 

@@ -210,6 +210,8 @@ impl State {
         let Some(at) = self.calls.iter().position(|entry| entry.call.call_id == call_id) else {
             return refused(404, Some(format!("update of the unknown call {call_id}")));
         };
+        let ended = self.calls.iter().filter(|entry| entry.call.stage == Stage::Ended);
+        let over: Vec<String> = ended.map(|entry| entry.call.call_id.clone()).collect();
         let Some(entry) = self.calls.get_mut(at) else { return refused(404, None) };
         entry.call.updates += 1;
         if let Some(status) = entry.refuse_update {
@@ -236,7 +238,8 @@ impl State {
             let _ = entry.orders.send(Order::Drop("updated before dialin-ready"));
             return Update::Dropped(format!("update of {call_id} before dialin-ready of {name}"));
         }
-        if let Some(other) = &room.call {
+        // An address can be dialled again once its caller is gone.
+        if let Some(other) = room.call.as_ref().filter(|other| !over.contains(other)) {
             return refused(404, Some(format!("update of {call_id} to {sip_uri}, where {other} is already")));
         }
         room.call = Some(call_id.to_owned());

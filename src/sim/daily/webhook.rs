@@ -53,29 +53,38 @@ pub(super) async fn announce(shared: &Shared, call: &DailyCall, fault: WebhookFa
 
 /// Tells the domain webhook that a room is ready, if there is one.
 pub(super) async fn ready(shared: &Shared, room: &str, endpoint: &str) {
+    let payload = json!({ "room": room, "sip_endpoint": format!("sip:{endpoint}") });
+    event(shared, "dialin.ready", room, payload).await;
+}
+
+/// Tells the domain webhook that a caller is in a room, if there is one.
+pub(super) async fn connected(shared: &Shared, call_id: &str) {
+    let call = locked(&shared.state).calls().into_iter().find(|call| call.call_id == call_id);
+    let Some((call, room)) = call.and_then(|call| call.room.clone().map(|room| (call, room))) else { return };
+    let payload = json!({
+        "room": room, "session_id": call.call_id, "sip_from": call.from, "display_name": "caller",
+        "sip_headers": call.sip_headers,
+    });
+    event(shared, "dialin.connected", &room, payload).await;
+}
+
+async fn event(shared: &Shared, kind: &str, room: &str, mut payload: serde_json::Value) {
     let Some(url) = locked(&shared.state).events.clone() else { return };
     let now = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
     let id = locked(&shared.state).uuid();
-    let body = json!({
-        "version": "1.0.0",
-        "type": "dialin.ready",
-        "id": id,
-        "payload": {
-            "timestamp": now.as_secs_f64(),
-            "domain_id": "simulated-domain",
-            "room": room,
-            "sip_endpoint": format!("sip:{endpoint}"),
-        },
-        "event_ts": now.as_secs_f64(),
-    });
+    if let Some(payload) = payload.as_object_mut() {
+        payload.insert("timestamp".to_owned(), json!(now.as_secs_f64()));
+        payload.insert("domain_id".to_owned(), json!("simulated-domain"));
+    }
+    let body = json!({ "version": "1.0.0", "type": kind, "id": id, "payload": payload, "event_ts": now.as_secs_f64() });
     let body = body.to_string();
     let timestamp = timestamp(TimestampUnit::Ms, Duration::ZERO);
     let secret = locked(&shared.state).events_hmac.clone();
     let signature = web::sign(&secret, &timestamp, body.as_bytes()).ok();
     let letter = Letter { url, body, timestamp, signature, headers: ["X-Webhook-Timestamp", "X-Webhook-Signature"] };
-    shared.options.observer.saw(Observation::new(room, Lane::Webhook, Lane::Trunkline, "POST dialin.ready"));
+    shared.options.observer.saw(Observation::new(room, Lane::Webhook, Lane::Trunkline, format!("POST {kind}")));
     if send(shared, &letter).await != Some(200) {
-        shared.violation(format!("dialin.ready of {room} was not answered with 200"));
+        shared.violation(format!("{kind} of {room} was not answered with 200"));
     }
 }
 

@@ -280,7 +280,7 @@ impl Endpoint {
             Purpose::Invite(leg) | Purpose::Reinvite(leg) => {
                 self.legs.get(leg.0).is_some_and(|leg| leg.outgoing == Some(id) && !leg.cancelled)
             }
-            Purpose::Bye(leg) => self.legs.get(leg.0).is_some(),
+            Purpose::Bye(leg) | Purpose::Refresh(leg) => self.legs.get(leg.0).is_some(),
             Purpose::Forsaken => false,
             _ => true,
         }
@@ -312,8 +312,7 @@ impl Endpoint {
         if let Some(entry) = self.clients.get_mut(id) {
             entry.name = name;
         }
-        if let Purpose::Invite(leg) | Purpose::Reinvite(leg) = purpose
-            && let Some(leg) = self.legs.get_mut(leg.0)
+        if let Some(leg) = purpose.leg().and_then(|leg| self.legs.get_mut(leg.0))
             && leg.outgoing == Some(before)
         {
             leg.outgoing = Some(id);
@@ -323,8 +322,8 @@ impl Endpoint {
 
     /// The Contact that the leg's peer was given.
     fn show_contact(&mut self, purpose: Purpose, contact: Option<String>) {
-        if let (Purpose::Invite(leg) | Purpose::Reinvite(leg), Some(contact)) = (purpose, contact)
-            && let Some(leg) = self.legs.get_mut(leg.0)
+        if let Some(contact) = contact
+            && let Some(leg) = purpose.leg().and_then(|leg| self.legs.get_mut(leg.0))
         {
             leg.contact = contact;
         }
@@ -384,11 +383,8 @@ impl Endpoint {
 
     /// How the peer of this request is reached.
     pub(super) fn path_of(&self, purpose: Purpose) -> Path {
-        let leg = match purpose {
-            Purpose::Invite(leg) | Purpose::Reinvite(leg) | Purpose::Bye(leg) => Some(leg),
-            _ => None,
-        };
-        leg.and_then(|leg| self.legs.get(leg.0)).map(|leg| leg.path.clone()).unwrap_or_default()
+        let leg = purpose.leg().and_then(|leg| self.legs.get(leg.0));
+        leg.map(|leg| leg.path.clone()).unwrap_or_default()
     }
 
     fn note(&mut self, purpose: Purpose, words: impl FnOnce() -> String) {

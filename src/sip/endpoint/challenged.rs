@@ -2,30 +2,19 @@
 //! own, while for the layer above they remain the one request. Apart from the answers that end a request.
 
 use super::super::auth::client::Subject;
-use super::super::auth::{Account, Credentials, Tries};
+use super::super::auth::{Account, Credentials};
 use super::super::transaction::key::Kind;
-use super::super::{HeaderName, Hop, Message, Method, Writer};
+use super::super::{HeaderName, Message, Method, Writer};
 use super::caller::Addressed;
 use super::compose::{Way, via_of};
 use super::leg::Bye;
-use super::table::{Cancel, ClientMachine, Purpose};
+use super::retry::Refused;
+use super::table::Purpose;
 use super::{Endpoint, Headers, LegId, Settings};
 
 use bytes::Bytes;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// A request of ours that got 401 or 407, as it was sent.
-#[derive(Debug)]
-pub(super) struct Challenged {
-    kind: Kind,
-    request: Bytes,
-    hop: Hop,
-    from: Option<SocketAddr>,
-    tries: Tries,
-    name: u64,
-}
 
 /// What a leg of ours proves itself with.
 #[derive(Debug)]
@@ -65,23 +54,12 @@ impl Endpoint {
         }
     }
 
-    /// Takes a request of ours in hand that was challenged, before its transaction forgets it.
-    pub(super) fn challenged(&mut self, id: u64, response: Option<&Message>) -> Option<Box<Challenged>> {
+    /// Takes a request of ours in hand that was challenged.
+    pub(super) fn challenged(&mut self, id: u64, response: Option<&Message>) -> Option<Box<Refused>> {
         let status = response.and_then(Message::status)?.get();
-        let entry = self.clients.get_mut(id)?;
-        // Who cancelled does not want to try again.
-        if !matches!(status, 401 | 407) || !matches!(entry.cancel, Cancel::No) {
-            return None;
-        }
-        let leg = leg_of(entry.purpose)?;
+        let leg = self.clients.get(id).filter(|_| matches!(status, 401 | 407))?.purpose.leg()?;
         self.legs.get(leg.0).and_then(|state| state.proof.as_ref())?;
-        let kind = match entry.machine {
-            ClientMachine::Invite(_) => Kind::Invite,
-            ClientMachine::Other(_) => Kind::Other,
-        };
-        let tries = std::mem::take(&mut entry.tries);
-        let (request, hop, from) = (entry.request.clone(), entry.hop.clone(), entry.from);
-        Some(Box::new(Challenged { kind, request, hop, from, tries, name: entry.name }))
+        self.refused(id)
     }
 
     /// Sends it again if that is worth it (§8.1.3.5: same Call-ID, From and To, next number). False if it is refused.
@@ -89,16 +67,12 @@ impl Endpoint {
         &mut self,
         now: Instant,
         purpose: Purpose,
-        mut challenged: Box<Challenged>,
+        mut challenged: Box<Refused>,
         response: &Message,
     ) -> bool {
         let Some(request) = self.rewritten(purpose, &mut challenged, response) else { return false };
         let is_invite = challenged.kind == Kind::Invite;
-        let client = self.start_client(now, challenged.kind, request, purpose);
-        if let Some(entry) = self.clients.get_mut(client) {
-            entry.tries = challenged.tries;
-            entry.name = challenged.name;
-        }
+        let client = self.start_again(now, *challenged, request, purpose);
         let dialogs = match purpose {
             Purpose::Invite(leg) | Purpose::Reinvite(leg) | Purpose::Refresh(leg) if is_invite => {
                 self.legs.get_mut(leg.0).map(|state| {
@@ -115,9 +89,9 @@ impl Endpoint {
         true
     }
 
-    fn rewritten(&mut self, purpose: Purpose, challenged: &mut Challenged, response: &Message) -> Option<Addressed> {
+    fn rewritten(&mut self, purpose: Purpose, challenged: &mut Refused, response: &Message) -> Option<Addressed> {
         let branch = self.branch();
-        let state = self.legs.get_mut(leg_of(purpose)?.0)?;
+        let state = self.legs.get_mut(purpose.leg()?.0)?;
         // Nothing but the BYE is sent again once we hung up.
         if state.cancelled || !matches!(purpose, Purpose::Bye(_)) && !matches!(state.bye, Bye::No) {
             return None;
@@ -185,17 +159,5 @@ impl Again<'_> {
             writer.body(&kind, before.body());
         }
         Some(writer.finish())
-    }
-}
-
-/// The leg of whose dialog a request is. Those outside of all calls prove themselves: who asks keeps the nonces.
-const fn leg_of(purpose: Purpose) -> Option<LegId> {
-    match purpose {
-        Purpose::Invite(leg)
-        | Purpose::Reinvite(leg)
-        | Purpose::Refresh(leg)
-        | Purpose::Bye(leg)
-        | Purpose::Question(Some(leg)) => Some(leg),
-        Purpose::Question(None) | Purpose::Forsaken | Purpose::Nobody => None,
     }
 }

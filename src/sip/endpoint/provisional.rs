@@ -223,7 +223,10 @@ impl Endpoint {
         let plan = dialog.plan();
         let hop = state.hop_to(plan.next)?;
         let from = state.leaves_by(&hop);
-        let headers: Headers = vec![("RAck".into(), format!("{number} {invite} INVITE"))];
+        let body_bytes = body.map_or(&b""[..], |body| &body.bytes);
+        let proof = state.proof.as_mut().map(|proof| proof.of(&Method::Prack, &plan.request_uri, body_bytes));
+        let mut headers: Headers = vec![("RAck".into(), format!("{number} {invite} INVITE"))];
+        headers.extend(proof.unwrap_or_default());
         let outline = Outline {
             method: Method::Prack,
             request_uri: &plan.request_uri,

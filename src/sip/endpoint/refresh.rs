@@ -5,7 +5,7 @@ use super::super::header::session_expires::min_se;
 use super::super::session::session_timer::{After, Due, TooSmall};
 use super::super::transaction::client;
 use super::super::transaction::key::Kind;
-use super::super::{HeaderName, Message, Method, StatusCode};
+use super::super::{HeaderName, Message, Method, Source, StatusCode};
 use super::caller::Intent;
 use super::compose::Reply;
 use super::extensions::{TIMER, Unfit, asked, expires_of};
@@ -187,8 +187,13 @@ impl Endpoint {
     }
 
     /// The 2xx to a refresh by re-INVITE: acknowledged at once.
-    pub(super) fn refresh_answered(&mut self, now: Instant, id: u64, leg: LegId, response: Message) {
-        let Some(state) = self.legs.get_mut(leg.0).filter(|state| state.outgoing == Some(id)) else { return };
+    pub(super) fn refresh_answered(&mut self, now: Instant, id: u64, leg: LegId, source: &Source, response: Message) {
+        let Some(state) = self.legs.get_mut(leg.0) else {
+            return self.acknowledge_late(id, source, &response);
+        };
+        if state.outgoing != Some(id) {
+            return;
+        }
         state.outgoing = None;
         let number = response.cseq().map_or(1, |cseq| cseq.number);
         state.to_acknowledge = Some(ToAcknowledge { client: id, number });

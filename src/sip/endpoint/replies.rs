@@ -76,6 +76,7 @@ impl Endpoint {
         let spare = self.spare_invite(now, id, step.report, input.as_ref().map(|(_, message)| message));
         let response = input.as_ref().map(|(_, message)| message).filter(|_| step.report == Some(Report::Failure));
         let challenged = self.challenged(id, response);
+        let too_small = self.too_small(id, response);
         match step.send {
             Some(Send::Request) => self.repeat_request(id),
             Some(Send::Ack) => self.acknowledge_failure(id, input.as_ref().map(|(_, message)| message)),
@@ -89,8 +90,8 @@ impl Endpoint {
         if let Some(spare) = spare {
             return self.retry(now, spare, id, why_of(step.report));
         }
-        if let (Some(Report::Failure), Some((_, response))) = (step.report, &input)
-            && self.ask_for_more(now, id, purpose, response)
+        if let (Some(too_small), Some((_, response))) = (too_small, &input)
+            && self.ask_for_more(now, *too_small, purpose, response)
         {
             return;
         }
@@ -167,10 +168,7 @@ impl Endpoint {
             && let Some(response) = response
         {
             entry.ack = ack_of(&entry.request, response, &self.settings.user_agent);
-            // A 422 may make another INVITE of it.
-            if response.status() != Some(StatusCode::SESSION_INTERVAL_TOO_SMALL) {
-                entry.request = Bytes::new();
-            }
+            entry.request = Bytes::new();
         }
         if let Some(ack) = entry.ack.clone() {
             let (hop, from) = (entry.hop.clone(), entry.from);
@@ -213,7 +211,7 @@ impl Endpoint {
         match purpose {
             Purpose::Invite(leg) => self.answered(now, id, leg, source, response),
             Purpose::Reinvite(leg) => self.reinvite_answered(now, id, leg, source, response),
-            Purpose::Refresh(leg) => self.refresh_answered(now, id, leg, response),
+            Purpose::Refresh(leg) => self.refresh_answered(now, id, leg, source, response),
             // Too late: another address has the call.
             Purpose::Forsaken => self.decline(now, id, source, &response),
             Purpose::Bye(_) | Purpose::Question(_) | Purpose::Nobody => {}

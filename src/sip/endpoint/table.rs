@@ -144,6 +144,22 @@ pub(super) enum ServerMachine {
     Other(Server),
 }
 
+// === impl Purpose ===
+
+impl Purpose {
+    /// The leg of whose dialog the request is. Those outside of all calls prove themselves: who asks keeps the nonces.
+    pub(super) const fn leg(self) -> Option<LegId> {
+        match self {
+            Self::Invite(leg)
+            | Self::Reinvite(leg)
+            | Self::Refresh(leg)
+            | Self::Bye(leg)
+            | Self::Question(Some(leg)) => Some(leg),
+            Self::Question(None) | Self::Forsaken | Self::Nobody => None,
+        }
+    }
+}
+
 // === impl Alarms ===
 
 impl Alarms {

@@ -37,7 +37,7 @@ fn the_end_of_the_call_stops_everything_at_every_stage() {
         assert!(line.effects.iter().any(|effect| matches!(effect, Effect::CancelRequests)), "row {row}");
         assert_eq!(line.look(), (Stage::Over, vec![], vec![]), "row {row}");
         line.webhook().room().token().bot().ready(ReadySource::Bot).updated();
-        line.feed(Input::Timer(Timer::Retry)).feed(Input::InRoom).feed(Input::Answered);
+        line.feed(Input::Timer(Timer::Retry)).feed(Input::InRoom(Proof::Event)).feed(Input::Answered);
         assert_eq!((line.failure(), line.connected()), (None, false), "row {row}");
         assert_eq!(line.look(), (Stage::Over, vec![], vec![]), "row {row}");
     }

@@ -64,8 +64,8 @@ fn the_endpoint_that_was_reported_ready_is_the_one_used() {
 #[test]
 fn a_created_room_without_sip_address_or_url_fails_the_call() {
     for room in [
-        Room { url: Some("u".to_owned()), endpoint: None },
-        Room { url: None, endpoint: Some("sip:a@example.com".to_owned()) },
+        Room { url: Some("u".to_owned()), endpoint: None, ..Room::default() },
+        Room { url: None, endpoint: Some("sip:a@example.com".to_owned()), ..Room::default() },
     ] {
         let mut line = Line::new(WITH_BOT);
         line.webhook().reply(Operation::Room, Ok(Product::Room(room)));
@@ -75,7 +75,7 @@ fn a_created_room_without_sip_address_or_url_fails_the_call() {
 
 #[test]
 fn an_existing_room_without_sip_address_needs_one_from_the_ready_signal() {
-    let room = || Ok(Product::Room(Room { url: Some("u".to_owned()), endpoint: None }));
+    let room = || Ok(Product::Room(Room { url: Some("u".to_owned()), endpoint: None, ..Room::default() }));
     let mut line = Line::new(EXISTING);
     line.webhook().reply(Operation::Room, room()).ready(ReadySource::Event);
     assert_eq!(line.cause(), Some(Cause::UpdateFailed));

@@ -37,7 +37,7 @@ fn a_doubtful_update_waits_for_evidence_where_there_can_be_some() {
         assert_eq!(line.look(), (Stage::Update, vec![Timer::Update], vec![]));
         line
     };
-    assert!(doubtful().feed(Input::InRoom).connected());
+    assert!(doubtful().feed(Input::InRoom(Proof::Event)).connected());
     let mut line = doubtful();
     assert_eq!(line.fire(), Timer::Update);
     let (cause, detail) = line.failure().unwrap();
@@ -56,7 +56,7 @@ fn a_404_is_retried_a_few_times_and_not_after_the_caller_left() {
     assert_eq!(line.refused(Operation::Update, FailureKind::Refused(404)).cause(), Some(Cause::UpdateFailed));
     let mut line = Line::new(WITH_BOT);
     line.until_update().refused(Operation::Update, FailureKind::Refused(404)).requests();
-    assert_eq!(line.feed(Input::LeftRoom).cause(), Some(Cause::UpdateFailed));
+    assert_eq!(line.feed(Input::LeftRoom(Proof::Event)).cause(), Some(Cause::UpdateFailed));
     assert_eq!(line.look(), (Stage::Over, vec![Timer::Linger], vec![]));
 }
 
@@ -64,7 +64,7 @@ fn a_404_is_retried_a_few_times_and_not_after_the_caller_left() {
 fn a_caller_that_somebody_else_connected_is_not_connected_again() {
     let mut line = Line::new(WITH_BOT);
     line.until_bot().bot().requests();
-    assert!(line.feed(Input::InRoom).connected());
+    assert!(line.feed(Input::InRoom(Proof::Event)).connected());
     line.ready(ReadySource::Bot);
     assert_eq!(line.look(), (Stage::Connected, vec![], vec![]));
 }
@@ -73,7 +73,7 @@ fn a_caller_that_somebody_else_connected_is_not_connected_again() {
 fn in_a_shared_room_a_stranger_proves_nothing() {
     let mut line = Line::with_evidence(EXISTING);
     line.webhook().room().ready(ReadySource::Event).requests();
-    line.feed(Input::InRoom).feed(Input::LeftRoom);
+    line.feed(Input::InRoom(Proof::Event)).feed(Input::LeftRoom(Proof::Event));
     assert_eq!(line.look(), (Stage::Update, vec![Timer::Update], vec![]));
     let failed = line.refused(Operation::Update, FailureKind::Lost).cause();
     assert_eq!(failed, Some(Cause::UpdateFailed));

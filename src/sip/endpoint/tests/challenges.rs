@@ -272,3 +272,29 @@ fn a_challenge_over_a_stream_is_answered_on_the_stream() {
         );
     }
 }
+
+#[test]
+fn a_server_that_challenges_and_then_has_no_room_is_followed_by_the_next_address() {
+    let mut bench = Bench::new();
+    let address = HopAddress::Domain { host: "daily.example.com".to_owned() };
+    let hop = Hop { protocol: Protocol::Udp, address, connection: None };
+    let leg = bench.endpoint.invite(bench.now, Invite { hop, ..invite() });
+    bench.endpoint.answer_challenges(leg, credentials());
+    let Some(crate::sip::endpoint::aim::Errand::Locate { transaction, .. }) = bench.endpoint.poll_errand() else {
+        panic!("nobody is asked")
+    };
+    let hops = vec![udp("192.0.2.10:5066"), udp("192.0.2.11:5066")];
+    bench.endpoint.located(bench.now, transaction, Ok((hops, "SRV")));
+    let first = bench.sent().remove(0);
+    let again = sent_again(&mut bench, &first, "407 Proxy Authentication Required", BY_PROXY);
+    bench.receive(&response(&again, "503 Service Unavailable", "full", ""));
+    let sent = bench.transmits();
+    assert_eq!(sent.last().unwrap().hop, udp("192.0.2.11:5066"));
+    let last = Message::parse(sent.last().unwrap().payload.clone()).unwrap();
+    bench.events();
+    bench.receive(&response(&last, "200 OK", "bob", CONTACT));
+    assert_eq!(bench.happened(), ["Answered"]);
+    bench.endpoint.acknowledge(bench.now, leg, None).unwrap();
+    bench.endpoint.bye(bench.now, leg, Headers::new()).unwrap();
+    bench.finish();
+}

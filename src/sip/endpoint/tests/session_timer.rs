@@ -283,3 +283,52 @@ fn a_caller_that_requires_timers_where_they_are_off_is_told_so() {
     let [Event::Invited { leg, .. }] = bench.events()[..] else { panic!() };
     assert_eq!(bench.endpoint.agree(leg, Terms::PLAIN), Err(Unfit::Off("timer")));
 }
+
+#[test]
+fn a_422_is_followed_over_a_stream_too_where_the_transaction_is_gone_with_its_ack() {
+    let mut bench = Bench::over(Protocol::Tcp);
+    let hop = Hop { protocol: Protocol::Tcp, address: socket("192.0.2.10:5066"), connection: None };
+    let leg = bench.endpoint.invite_on(bench.now, Invite { hop, ..invite() }, &asking(90, Preference::Any));
+    let first = bench.only();
+    bench.receive(&response(&first, "422 Session Interval Too Small", "bob", "\nMin-SE: 600"));
+    let sent = bench.sent();
+    assert_eq!(sent.iter().map(summary).collect::<Vec<_>>(), ["ACK", "INVITE"]);
+    assert!(expires(&sent[1]).starts_with("600"));
+    bench.receive(&response(&sent[1], "200 OK", "bob", CONTACT));
+    assert_eq!(bench.happened(), ["Answered"]);
+    bench.endpoint.acknowledge(bench.now, leg, None).unwrap();
+    bench.endpoint.bye(bench.now, leg, Headers::new()).unwrap();
+    bench.finish();
+}
+
+#[test]
+fn a_refresh_of_a_peer_that_goes_by_a_name_is_acknowledged_wherever_the_name_leads() {
+    let mut bench = Bench::new();
+    let leg = bench.endpoint.invite_on(bench.now, invite(), &ACCEPT);
+    let first = bench.only();
+    let contact = "\nContact: <sip:bob@pbx.example.com>\nRequire: timer\nSession-Expires: 1800;refresher=uac";
+    bench.receive(&response(&first, "200 OK", "bob", contact));
+    bench.endpoint.acknowledge(bench.now, leg, None).unwrap();
+    bench.transmits();
+    bench.pass(seconds(900));
+    bench.endpoint.refresh(bench.now, leg, Some(&sdp())).unwrap();
+    let located = std::iter::from_fn(|| bench.endpoint.poll_errand());
+    let transaction = located.last().map(|errand| match errand {
+        crate::sip::endpoint::aim::Errand::Locate { transaction, .. } => transaction,
+        other => panic!("{other:?}"),
+    });
+    let hops = vec![udp("192.0.2.10:5066"), udp("192.0.2.11:5066")];
+    bench.endpoint.located(bench.now, transaction.unwrap(), Ok((hops, "SRV")));
+    bench.transmits();
+    // The first address is silent, the second one answers.
+    bench.pass(seconds(4));
+    let again = bench.sent().pop().unwrap();
+    assert_eq!(summary(&again), "INVITE");
+    bench.events();
+    bench.receive(&response(&again, "200 OK", "", &format!("{contact}\nSupported: timer")));
+    assert_eq!(bench.happened(), ["Refreshed"]);
+    // The ACK goes to a name, too: nothing of the leg is left in the way of the next change.
+    assert_eq!(bench.endpoint.reinvite(bench.now, leg, Headers::new(), None), Ok(()));
+    bench.endpoint.bye(bench.now, leg, Headers::new()).unwrap();
+    bench.finish();
+}
