@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use trunkline::clock::{self, Entropy};
 use trunkline::config;
+use trunkline::config::session::{OwnTimer, Refresher, Reliable, SessionTimer};
 use trunkline::explain::{Case, Explanation, Outcome, Question, explain};
 use trunkline::gateway::stage;
 use trunkline::sdp::{Description, Direction};
@@ -172,6 +173,42 @@ fn transfers_and_causes_of_each_family_are_read() {
         assert!(Elements::new(value).all(|element| Reason::parse(element).is_ok()), "{family}");
     }
 }
+
+#[test]
+fn each_family_has_the_session_timer_and_the_provisional_responses_of_its_pbx() {
+    let minutes = |minutes: u64| {
+        let span = |seconds| config::value::Span::from_secs(seconds);
+        SessionTimer::Own(OwnTimer { expires: span(minutes * 60), min_se: span(90), refresher: Refresher::Any })
+    };
+    for (family, timer, reliable) in [
+        ("generic", SessionTimer::ACCEPT, None),
+        ("avaya-aura", minutes(20), Some(Reliable::Supported)),
+        ("avaya-ipo", SessionTimer::ACCEPT, None),
+        ("cisco-cucm", minutes(30), None),
+        ("asterisk", minutes(30), Some(Reliable::Supported)),
+        // Its own longest session is hours, so what it asks for is taken.
+        ("freeswitch", SessionTimer::ACCEPT, Some(Reliable::Off)),
+        ("teams", minutes(30), None),
+        ("genesys", SessionTimer::ACCEPT, None),
+    ] {
+        for (more, expected) in [("", (timer, reliable)), OWN] {
+            let text =
+                format!("{PLAIN}[[trunk]]\nname = \"pbx\"\npeers = [\"192.0.2.1\"]\nprofile = \"{family}\"\n{more}");
+            let config = config::parse(&text).unwrap_or_else(|error| panic!("{family}: {error}"));
+            let trunk = config.trunks.first().unwrap();
+            assert_eq!((trunk.session_timer, trunk.reliable), expected, "{family}: {more}");
+        }
+    }
+}
+
+const PLAIN: &str = "[sip]\nlisten = [\"udp:203.0.113.10:5060\"]\n[[target]]\nname = \"bots\"\nkind = \"sip\"\n\
+                     uri = \"sip:bots@198.51.100.1\"\n[[route]]\ntargets = [\"bots\"]\n";
+
+/// What stands in the file wins over every profile.
+const OWN: (&str, (SessionTimer, Option<Reliable>)) = (
+    "session_timer = \"off\"\nreliable = \"required\"\n",
+    (SessionTimer::Plain(config::session::PlainTimer::Off), Some(Reliable::Required)),
+);
 
 #[test]
 fn every_family_has_a_guide_and_every_configuration_in_it_is_taken() {

@@ -87,8 +87,7 @@ impl Call {
     /// 2xx of leg B: ACK there, 200 here; or, where the PBX is to believe that it rings, when the caller meets the bot.
     fn pass_answer(&mut self, desk: &mut Desk, now: Instant, message: Option<&Message>) {
         self.disarm_ring(desk);
-        self.acknowledge(desk, now, Side::B);
-        if let Err(end) = self.take_answer(desk, message) {
+        if let Err(end) = self.take_and_acknowledge(desk, now, message) {
             self.lose_b(desk, now, end);
             return;
         }
@@ -138,7 +137,11 @@ impl Call {
     }
 
     /// Reads leg B's answer; without a body an earlier provisional one holds (RFC 3261 §13.2.1).
-    fn take_answer(&mut self, desk: &Desk, message: Option<&Message>) -> Result<(), Termination> {
+    pub fn take_answer(&mut self, desk: &Desk, message: Option<&Message>) -> Result<(), Termination> {
+        if self.early.changed {
+            // An UPDATE has gone further than what a reliable provisional response said, which is repeated at most.
+            return self.take_what_was_heard();
+        }
         let described = match message {
             Some(message) => negotiation::description(message, Cause::TargetBadAnswer)?,
             None => None,
@@ -164,7 +167,8 @@ impl Call {
     }
 
     /// Leg B answered with something unusable: hang it up and go on as after a refusal.
-    fn lose_b(&mut self, desk: &mut Desk, now: Instant, end: Termination) {
+    pub fn lose_b(&mut self, desk: &mut Desk, now: Instant, end: Termination) {
+        self.turn_down(desk, now);
         if let Some(b) = self.b.take() {
             let lane = self.lane(Side::B);
             self.let_go(desk, now, b, lane, &end.reason_header());
@@ -173,8 +177,7 @@ impl Call {
     }
 
     fn take_fallback(&mut self, desk: &mut Desk, now: Instant, message: Option<&Message>) {
-        self.acknowledge(desk, now, Side::B);
-        match self.take_answer(desk, message) {
+        match self.take_and_acknowledge(desk, now, message) {
             Ok(()) => self.join_fallback(desk, now),
             Err(end) => self.lose_b(desk, now, end),
         }
@@ -188,13 +191,13 @@ impl Call {
         let answer = message.map_or(Ok(None), |ack| negotiation::description(ack, Cause::BadSdp));
         let sound = answer.and_then(|answer| {
             answer.as_ref().map_or(Ok(()), |answer| self.refuse_loop(desk, answer, Cause::MediaLoop))?;
-            self.take_answer_of_a(answer)
+            self.take_answer_of_a(answer)?;
+            self.pass_late_answer(desk, now)
         });
         match sound {
             Ok(()) => {
                 self.configure_relay();
                 self.note_media(Side::A);
-                self.reconcile(desk, now, Side::B);
             }
             Err(end) => self.end(desk, now, end, EndedBy::Gateway),
         }

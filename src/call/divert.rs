@@ -9,6 +9,7 @@ use super::state::{Attempt, Call, Hold};
 use super::teardown::EndedBy;
 use super::terms;
 use crate::config::route::{Fallback, TrunkFallback};
+use crate::config::session::Offer;
 use crate::error::{Cause, Termination};
 use crate::media::{RelayCommand, Side};
 use crate::record::{CallState, Lane, Step};
@@ -150,6 +151,7 @@ impl Call {
             ring: to.ring_timeout.get(),
             to_lane: Lane::Pbx,
             terms: terms::of_fallback(&trunk.config),
+            offer: Offer::Early,
         };
         self.send_invite(desk, now, outgoing);
     }
@@ -174,6 +176,7 @@ impl Call {
     /// Parts with leg B: a leg that plays goes on until its replacement answers, one that does not is let go.
     pub fn abandon_b(&mut self, desk: &mut Desk, now: Instant, why: &Termination) {
         self.disarm_ring(desk);
+        self.turn_down(desk, now);
         let Some(b) = self.b.take() else { return };
         match b.phase {
             Phase::Up => self.parting = Some(b),

@@ -3,6 +3,7 @@
 
 use super::desk::Desk;
 use super::events::Notice;
+use super::late;
 use super::negotiation::{self, Kind};
 use super::state::Call;
 use super::teardown::EndedBy;
@@ -30,6 +31,10 @@ const EARLY_DIALOG_TERMINATED: u16 = 199;
 pub(super) struct Early {
     /// The descriptions by To tag, the latest last: that is the one that is heard.
     sessions: Vec<(Vec<u8>, Description)>,
+    /// The latest came in a reliable response: it is an answer that holds, and may be changed (RFC 3311 §5.1).
+    agreed: bool,
+    /// It was changed since, or is being: what the final response repeats is out of date.
+    pub changed: bool,
     /// Leg A was sent a description: it listens to us and plays no tone of its own.
     given: bool,
     /// Leg B was heard.
@@ -44,7 +49,7 @@ pub(super) struct Early {
 
 impl Early {
     /// Keeps the latest description of an early dialog.
-    fn note(&mut self, tag: &[u8], description: &Description) {
+    pub fn note(&mut self, tag: &[u8], description: &Description) {
         self.sessions.retain(|(known, _)| known != tag);
         if self.sessions.len() < MOST {
             self.sessions.push((tag.to_vec(), description.clone()));
@@ -57,6 +62,21 @@ impl Early {
         let was_last = position + 1 == self.sessions.len();
         self.sessions.remove(position);
         was_last.then(|| self.sessions.last().map(|(_, description)| description.clone()))
+    }
+
+    /// Can the session of leg B's early dialog be changed? Not while there are several.
+    pub fn can_change(&self) -> bool {
+        self.agreed && self.sessions.len() == 1
+    }
+
+    /// The latest description is agreed on.
+    pub fn agree(&mut self) {
+        self.agreed = true;
+    }
+
+    /// Was leg A sent a description?
+    pub fn is_given(&self) -> bool {
+        self.given
     }
 
     /// What the dialog that answered had described.
@@ -76,7 +96,16 @@ impl Call {
             self.early_dialog_ended(desk, &tag);
             return;
         }
-        let described = notice.message.as_ref().is_some_and(|message| self.take_preview(desk, &tag, message));
+        let described = match &notice.message {
+            Some(message) if self.is_late() => match self.take_early_offer(desk, now, &tag, message) {
+                Ok(described) => described,
+                Err(end) => {
+                    self.lose_b(desk, now, end);
+                    return;
+                }
+            },
+            message => message.as_ref().is_some_and(|message| self.take_preview(desk, &tag, message)),
+        };
         if self.answered() {
             self.progress_of_answered(desk, described);
         } else if self.rings_until_met() {
@@ -95,6 +124,7 @@ impl Call {
         let usable = described.filter(|it| self.refuse_loop(desk, it, Cause::TargetBadAnswer).is_ok());
         let Some(description) = usable.filter(|it| it.usable_audio().is_ok()) else { return false };
         self.early.note(tag, &description);
+        self.early.agreed = late::is_reliable(message);
         self.take_from_b(description).is_ok()
     }
 

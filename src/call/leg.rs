@@ -1,6 +1,7 @@
 //! One leg: a dialog, its session description on both ends, and what was negotiated. Both legs of a call are of this
 //! one type; whatever differs by side is a value in it.
 
+use super::late::Late;
 use crate::sdp::{Description, Direction, Format, Origin};
 use crate::sip::endpoint::LegId;
 use crate::sip::{HeaderName, Message};
@@ -35,6 +36,8 @@ pub struct Leg {
     pub refused_update: bool,
     /// Codecs this peer may be offered, by name; `None` for whatever the other side has.
     pub takes: Option<Vec<String>>,
+    /// The peer makes the offer: our INVITE had none.
+    pub late: Option<Late>,
     /// Where its signalling comes from: RTP may come from there too (far-end NAT).
     pub signalling: Option<IpAddr>,
     /// The address that it is told to send media to, if not the usual one.
@@ -75,6 +78,7 @@ impl Leg {
             updates: false,
             refused_update: false,
             takes: None,
+            late: None,
             signalling: None,
             media_address: None,
         }

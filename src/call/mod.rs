@@ -14,6 +14,7 @@ mod events;
 mod exchange;
 mod inside;
 pub mod journal;
+mod late;
 pub mod leg;
 mod negotiation;
 pub mod policy;

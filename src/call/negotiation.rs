@@ -257,12 +257,17 @@ impl Call {
     /// # Errors
     /// [`Cause::TargetBadAnswer`] when it cannot be used.
     pub fn take_from_b(&mut self, answer: Description) -> Result<(), Termination> {
-        let Some(b) = self.b.as_mut() else { return Err(Termination::new(Cause::Internal)) };
+        let Some(b) = &self.b else { return Err(Termination::new(Cause::Internal)) };
         if let Err(why) = answer.usable_audio() {
             return Err(Termination::with_detail(Cause::TargetBadAnswer, why.to_string()));
         }
-        let Some((formats, theirs)) = settle(&b.offered, &answer) else {
-            return Err(Termination::with_detail(Cause::TargetBadAnswer, "the answer has no codec of the offer"));
+        let (settled, lacking) = if b.late.is_some() {
+            (self.settle_offer_of_b(&answer), "the target's offer has no codec of the caller's")
+        } else {
+            (settle(&b.offered, &answer), "the answer has no codec of the offer")
+        };
+        let (Some((formats, theirs)), Some(b)) = (settled, self.b.as_mut()) else {
+            return Err(Termination::with_detail(Cause::TargetBadAnswer, lacking));
         };
         b.formats = formats;
         b.theirs = theirs;

@@ -6,13 +6,14 @@ use super::desk::{CallTimer, Desk, Output};
 use super::early::Early;
 use super::entry::{self, Turned, Visitor};
 use super::journal::Journal;
+use super::late::Late;
 use super::leg::{Leg, Phase};
 use super::negotiation::{self, Kind};
 use super::redirect::Redirection;
 use super::state::{Attempt, Call, Hold};
 use super::transfer::Referrals;
 use super::{Policy, teardown, terms};
-use crate::config::session::Answer;
+use crate::config::session::{Answer, Offer};
 use crate::config::target::TargetKind;
 use crate::error::{Cause, Termination};
 use crate::guard::Pending;
@@ -282,6 +283,7 @@ impl Call {
             ring: self.route.ring_timeout,
             to_lane: Lane::CloudSip,
             terms: terms::of_target(target),
+            offer: target.offer,
         };
         self.target_slot = Some(slot);
         desk.metrics.call_started(&self.trunk.config.name, &target.name);
@@ -305,10 +307,11 @@ impl Call {
         leg.takes = outgoing.takes;
         leg.media_address = outgoing.media_address;
         leg.signalling = outgoing.hop.address.socket().map(|address| address.ip());
+        leg.late = (outgoing.offer == Offer::Late).then(Late::default);
         self.b = Some(leg);
         self.forget_early();
         let direction = self.a.direction();
-        let body = self.describe(desk, Side::B, direction, Kind::Offer);
+        let body = if self.is_late() { None } else { self.describe(desk, Side::B, direction, Kind::Offer) };
         let max_forwards = self.request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1);
         let invite = Invite {
             to: outgoing.to.unwrap_or_else(|| format!("<{}>", outgoing.request_uri)),
@@ -336,7 +339,7 @@ impl Call {
     }
 
     fn note_invite(&mut self, hop: &Hop, invite: &Invite) {
-        let offer = self.b.iter().flat_map(|leg| &leg.offered);
+        let offer = self.b.iter().filter(|leg| leg.late.is_none()).flat_map(|leg| &leg.offered);
         self.journal.step(Step::Invite {
             to: hop.to_string(),
             request_uri: invite.request_uri.clone(),
@@ -433,6 +436,7 @@ pub(super) struct Outgoing {
     pub ring: std::time::Duration,
     pub to_lane: Lane,
     pub terms: Terms,
+    pub offer: Offer,
 }
 
 /// The inside of a quoted string (RFC 3261 §25.1).

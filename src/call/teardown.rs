@@ -113,6 +113,7 @@ impl Call {
         self.state = State::Ending;
         self.disarm_ring(desk);
         self.drop_update(desk, now);
+        self.turn_down(desk, now);
         let timers = [self.hard_timer.take(), self.exchange_timer.take(), self.glare_timer.take()];
         for timer in timers.into_iter().flatten() {
             desk.timers.cancel(timer);

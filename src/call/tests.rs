@@ -6,6 +6,7 @@ mod door;
 mod early;
 mod entry;
 mod inside;
+mod late;
 mod looking;
 mod looping;
 mod transfer;

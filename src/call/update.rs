@@ -80,7 +80,7 @@ impl Call {
             return;
         }
         let passed = match self.plan_change(desk, side, Some(&offer)) {
-            Ok(proposal) if self.leg(side.other()).is_some_and(|leg| leg.updates) => self
+            Ok(proposal) if self.takes_early_update(side.other()) => self
                 .propose(desk, now, side.other(), &proposal, asked)
                 .filter(Option::is_some)
                 .map(|sent| (proposal, sent)),
@@ -92,6 +92,7 @@ impl Call {
         };
         match passed {
             Some((proposal, sent)) => {
+                self.early.changed |= side == Side::A;
                 let stage = ExchangeStage::Offered;
                 let (offered, before) = (Some(offer), Vec::new());
                 self.exchange = Some(Exchange { initiator: side, asked, offered, proposal, before, sent, stage });
@@ -99,6 +100,11 @@ impl Call {
             }
             None => self.answer_here(desk, now, side, asked, offer),
         }
+    }
+
+    /// Can this leg be sent an UPDATE before the answer? Leg B's answer to our offer has to hold already.
+    fn takes_early_update(&self, side: Side) -> bool {
+        self.leg(side).is_some_and(|leg| leg.updates) && (side == Side::A || self.early.can_change())
     }
 
     /// Answers an offer from what the other leg has settled on.

@@ -1,5 +1,5 @@
-//! What a leg does about a session besides the call itself: `reliable`, `session_timer` and `answer`, which trunks and
-//! targets share.
+//! What a leg does about a session besides the call itself: `reliable` and `session_timer`, which trunks and targets share,
+//! `answer` of a trunk and `offer` of a target.
 
 use super::value::Span;
 use serde::{Deserialize, Serialize, de};
@@ -76,6 +76,17 @@ pub enum Answer {
     Immediate,
     /// When the caller has met the bot; it rings until then.
     Ringing,
+}
+
+/// Who describes the session of a call first (RFC 3261 §13.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Offer {
+    /// This gateway, in the INVITE.
+    #[default]
+    Early,
+    /// The target, in its response to an INVITE without offer.
+    Late,
 }
 
 // === impl SessionTimer ===

@@ -2,7 +2,7 @@
 
 use super::auth::{Register, TargetAuth};
 use super::keepalive::Keepalive;
-use super::session::{Reliable, SessionTimer};
+use super::session::{Offer, Reliable, SessionTimer};
 use super::trunk::PrivacyPolicy;
 use super::value::Later;
 use super::way::{Nat, Oversize, PeerTls};
@@ -77,6 +77,9 @@ pub struct Target {
     /// Reliable provisional responses (RFC 3262).
     #[serde(default = "off")]
     pub reliable: Reliable,
+    /// Early or late offer: with `late` its INVITE carries no description, and the target makes the offer.
+    #[serde(default)]
+    pub offer: Offer,
     /// Not in this version.
     #[serde(default)]
     pub peers: Option<Later>,

@@ -32,6 +32,7 @@ struct Asked {
     keepalive: Keepalive,
     health: Arc<Health>,
     hop: Hop,
+    advertised: Option<String>,
     uri: String,
 }
 
@@ -62,6 +63,7 @@ fn asked(policy: &Policy) -> Vec<Asked> {
             keepalive: target.keepalive?,
             health: Arc::clone(&target.health),
             hop: target.hop.clone(),
+            advertised: target.path.advertised.clone(),
             uri: without_user(&target.request_uri),
         })
     });
@@ -73,6 +75,7 @@ fn asked(policy: &Policy) -> Vec<Asked> {
             keepalive: trunk.config.keepalive?,
             health: Arc::clone(&trunk.health),
             hop: address.hop.clone(),
+            advertised: trunk.config.path().advertised,
             uri: address.uri(),
         })
     });
@@ -126,6 +129,7 @@ impl Asked {
             method: Method::Options,
             request_uri: self.uri.clone(),
             hop: self.hop.clone(),
+            advertised: self.advertised.clone(),
             from: from.to_owned(),
             to: format!("<{}>", self.uri),
             call_id: None,

@@ -39,6 +39,8 @@ pub struct Plan {
     pub credentials: Arc<Credentials>,
     /// How long a registration is asked for.
     pub expires: Duration,
+    /// The host that the registrar knows us by, if not the usual one.
+    pub advertised: Option<String>,
     /// `host[:port]` of our own addresses, as Contacts show them.
     pub own: Vec<String>,
     /// The first part of our Call-ID: it names the shard that hears the answers.
@@ -117,6 +119,7 @@ impl Plan {
             registrar,
             aor: format!("<{scheme}:{}@{place}>", uri::escape_user(&credentials.username)),
             hop: target.hop.clone(),
+            advertised: target.path.advertised.clone(),
             credentials,
             expires: register.expires.get(),
             own,
@@ -185,6 +188,7 @@ impl Registration {
             method: Method::Register,
             request_uri: registrar,
             hop,
+            advertised: self.plan.advertised.clone(),
             from: self.plan.aor.clone(),
             to: self.plan.aor.clone(),
             call_id: Some(self.call_id.clone()),
@@ -254,8 +258,10 @@ impl Registration {
         let host = if host.contains(':') { format!("[{host}]") } else { host };
         let bare = |own: &str| own.to_ascii_lowercase().trim_end_matches(":5060").to_owned();
         let place = uri.port.map_or(host.clone(), |port| format!("{host}:{port}"));
+        // Its port is that of whichever of our sockets the request left by.
+        let shown = self.plan.advertised.as_ref().is_some_and(|own| uri.host.eq_ignore_ascii_case(own.as_bytes()));
         user.as_deref() == Some(self.plan.credentials.username.as_bytes())
-            && self.plan.own.iter().any(|own| bare(own) == bare(&place))
+            && (shown || self.plan.own.iter().any(|own| bare(own) == bare(&place)))
     }
 
     /// §8.1.3.4: the first Contact that we can reach is tried instead, for as long as it answers.

@@ -4,7 +4,7 @@
 use super::address::{AddressError, TargetAddress};
 use crate::config;
 use crate::config::keepalive::Keepalive;
-use crate::config::session::{Reliable, SessionTimer};
+use crate::config::session::{Offer, Reliable, SessionTimer};
 use crate::config::target::{Redirect, TargetKind, Transfer};
 use crate::identity::headers::{PassList, Recipe};
 use crate::identity::template::{Template, TemplateError};
@@ -41,6 +41,8 @@ pub struct Target {
     pub reliable: Reliable,
     /// Session timers (RFC 4028).
     pub session_timer: SessionTimer,
+    /// Who makes the offer.
+    pub offer: Offer,
     /// What its challenges are answered with.
     pub credentials: Option<Arc<Credentials>>,
     /// What is done when it asks for a transfer.
@@ -107,6 +109,7 @@ impl Target {
             codecs: target.effective_codecs(),
             reliable: target.reliable,
             session_timer: target.session_timer,
+            offer: target.offer,
             credentials: target.auth.as_ref().map(|auth| Arc::new(credentials(auth))),
             transfer: target.transfer,
             redirect: target.redirect,

@@ -1,5 +1,5 @@
 //! Who registers where, with Digest, between programs that are not ours: the gateway at Kamailio, which wants the password
-//! for every call too, and baresip at the gateway.
+//! for every call too, and baresip and Kamailio at the gateway.
 
 use super::process::{Sipp, free_port, listens, media_ports, until};
 use super::{PATIENCE, installed, listener};
@@ -182,6 +182,30 @@ async fn a_softphone_registers_and_calls_with_its_password() {
     gateway.stop().await;
 }
 
+/// Kamailio registers for a PBX behind it, and proves that PBX's calls, under the number of the INVITE that was challenged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kamailio_registers_and_calls_with_its_password() {
+    if !installed("kamailio", "kamailio") || !installed("sipp", "sip-tester") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut callee = Sipp::answers("cloud-answers", folder.path());
+    let trunk = "auth = { username = \"pbx\", password = \"secret\", algorithms = [\"MD5\"] }\nregister = true";
+    let mut gateway = gateway(trunk, &format!("sip:bot@127.0.0.1:{}", callee.port()), "").await;
+    let (to, port) = (listener(&gateway, Protocol::Udp), free_port());
+    let kamailio = Peer::kamailio(folder.path(), port, &client_that_registers(port, to, folder.path()));
+    shows(&gateway, "trunkline_trunk_contacts{trunk=\"pbx\"} 1", &kamailio).await;
+    let mut pbx = Sipp::calls("pbx-calls", SocketAddr::from(([127, 0, 0, 1], port)), folder.path());
+    let record = finished(&gateway).await;
+    let verdict = tokio::task::spawn_blocking(move || pbx.finish(PATIENCE)).await.unwrap();
+    assert!(verdict.is_ok(), "{}\n{}\n{record:#?}", verdict.unwrap_err(), kamailio.said());
+    let end = record.termination.as_ref().map(|end| end.cause.entry().code);
+    assert_eq!((end, record.trunk.as_deref()), (Some("caller_hung_up"), Some("pbx")), "{record:#?}");
+    assert!(kamailio.says("PROVES"), "{}", kamailio.said());
+    assert!(callee.finish(PATIENCE).is_ok());
+    gateway.stop().await;
+}
+
 fn modules() -> &'static str {
     let paths = ["/usr/lib/x86_64-linux-gnu/kamailio/modules", "/usr/lib/aarch64-linux-gnu/kamailio/modules"];
     paths.into_iter().find(|path| Path::new(path).exists()).unwrap_or("/usr/lib/kamailio/modules")
@@ -231,6 +255,53 @@ request_route {{
     record_route();
     $du = "sip:127.0.0.1:{callee}";
     t_relay();
+}}
+"#
+    )
+}
+
+/// Kamailio's module uac: it registers by itself, its account in a table of text.
+fn client_that_registers(port: u16, registrar: SocketAddr, folder: &Path) -> String {
+    let (head, tables) = (head(port), folder.join("tables"));
+    fs::create_dir_all(&tables).unwrap();
+    fs::write(tables.join("version"), "table_name(string) table_version(int)\nuacreg:5\n").unwrap();
+    let columns = "id(int,auto) l_uuid(string) l_username(string) l_domain(string) r_username(string) r_domain(string) \
+                   realm(string,null) auth_username(string) auth_password(string) auth_ha1(string,null) \
+                   auth_proxy(string) expires(int) flags(int) reg_delay(int) contact_addr(string,null) socket(string,null)";
+    // A colon within a value is written with a backslash.
+    let proxy = format!("sip:{registrar}").replace(':', "\\:");
+    let account = format!("1:line-7:pbx:127.0.0.1:pbx:127.0.0.1::pbx:secret::{proxy}:60:0:0::");
+    fs::write(tables.join("uacreg"), format!("{columns}\n{account}\n")).unwrap();
+    let tables = tables.display();
+    format!(
+        r#"{head}
+loadmodule "rr.so"
+loadmodule "db_text.so"
+loadmodule "uac.so"
+modparam("uac", "reg_db_url", "text://{tables}")
+modparam("uac", "reg_contact_addr", "127.0.0.1:{port}")
+modparam("uac", "reg_timer_interval", 1)
+modparam("uac", "restore_mode", "none")
+modparam("uac", "auth_realm_avp", "$avp(realm)")
+modparam("uac", "auth_username_avp", "$avp(user)")
+modparam("uac", "auth_password_avp", "$avp(password)")
+
+request_route {{
+    if (has_totag()) {{ loose_route(); t_relay(); exit; }}
+    if (!is_method("INVITE")) {{ exit; }}
+    record_route();
+    t_on_failure("PROVE");
+    $du = "sip:{registrar}";
+    t_relay();
+}}
+
+failure_route[PROVE] {{
+    if (t_check_status("401|407")) {{
+        $avp(realm) = "";
+        $avp(user) = "pbx";
+        $avp(password) = "secret";
+        if (uac_auth()) {{ xlog("L_ALERT", "PROVES\n"); t_relay(); }}
+    }}
 }}
 "#
     )

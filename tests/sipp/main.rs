@@ -39,6 +39,8 @@ scenarios! {
     the_cloud_sees_the_numbers_and_no_question_mark
     compact_and_folded_headers_are_read
     a_late_offer_is_made_by_the_gateway
+    a_target_without_offer_makes_it_and_the_ack_answers
+    the_late_offer_of_a_target_is_answered_by_a_caller_without_offer
     a_repeated_invite_is_absorbed
     a_lost_answer_is_repeated
     a_lost_ack_of_the_pbx_is_asked_for

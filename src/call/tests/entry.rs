@@ -55,6 +55,7 @@ impl Bench {
             method: Method::Register,
             request_uri: uri.clone(),
             hop: gateway(),
+            advertised: None,
             from: format!("<sip:pbx@{GATEWAY}>"),
             to: format!("<sip:pbx@{GATEWAY}>"),
             call_id: Some("reg-1".to_owned()),

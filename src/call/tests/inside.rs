@@ -26,6 +26,7 @@ fn a_question_outside_of_all_calls_comes_back_with_its_answer() {
         method: Method::Options,
         request_uri: "sip:192.0.2.2".to_owned(),
         hop: Hop { protocol: Protocol::Udp, address: HopAddress::Socket(PBX.parse().unwrap()), connection: None },
+        advertised: None,
         from: "<sip:192.0.2.1>".to_owned(),
         to: "<sip:192.0.2.2>".to_owned(),
         call_id: None,

@@ -1,7 +1,8 @@
 //! UPDATE with an offer, before and after the answer, from either side.
 
 use super::*;
-use crate::sip::endpoint::{Headers, RequestId};
+use crate::sip::endpoint::{Headers, RequestId, Terms};
+use crate::sip::session::reliable::Wish;
 use crate::sip::{HeaderName, Message, Method};
 
 fn allows_update() -> Headers {
@@ -218,4 +219,67 @@ fn a_change_before_the_answer_that_is_open_when_the_target_refuses_gets_its_answ
     bench.cloud.reject(bench.now, b, StatusCode::new(486).unwrap(), None, vec![]).unwrap();
     bench.pump();
     assert_eq!(status_of_refusal(&bench.pbx_events).map(|(status, _)| status), Some(486));
+}
+
+/// Early media that the cloud described reliably: its answer holds, and may be changed.
+fn early_and_agreed() -> (Bench, LegId, LegId) {
+    let mut bench = Bench::new_with("reliable = \"supported\"", "");
+    let (a, b) = bench.call(Some(audio("sendrecv", "0 8")));
+    let reliable = Terms { reliable: Wish::Supported, ..Terms::PLAIN };
+    bench.cloud.agree(b, reliable).unwrap();
+    let progress = StatusCode::SESSION_PROGRESS;
+    bench.cloud.provisional(bench.now, b, progress, None, vec![], Some(audio("sendrecv", "0"))).unwrap();
+    bench.pump();
+    (bench, a, b)
+}
+
+#[test]
+fn an_update_of_the_caller_before_the_answer_is_passed_in_the_early_dialog() {
+    let (mut bench, a, b) = early_and_agreed();
+    bench.update(Side::A, a, &audio("sendonly", "0 8"));
+    let (id, offer) = updated(&bench.cloud_events).expect("the cloud is asked");
+    assert!(offer.contains("a=sendonly"), "{offer}");
+    assert!(replied(&bench.pbx_events).is_none(), "not before the cloud's answer");
+    bench.cloud.respond(bench.now, id, StatusCode::OK, None, vec![], Some(audio("recvonly", "0"))).unwrap();
+    bench.pump();
+    assert_eq!(status(&bench.pbx_events), 200);
+    assert!(body(&bench.pbx_events).contains("a=recvonly"));
+    assert_eq!(bench.told(Side::A).send, Flow::Held);
+    // The answer repeats what the 183 said; the UPDATE has gone further.
+    bench.cloud.answer(bench.now, b, vec![], Some(audio("sendrecv", "0"))).unwrap();
+    bench.pump();
+    bench.pbx.acknowledge(bench.now, a, None).unwrap();
+    bench.pump();
+    assert_eq!((bench.told(Side::A).send, bench.state()), (Flow::Held, CallState::Held));
+    // The confirmed dialog counts on from the early one.
+    bench.update(Side::A, a, &audio("sendrecv", "0 8"));
+    let (id, offer) = updated(&bench.cloud_events).expect("another UPDATE");
+    assert!(offer.contains("a=sendrecv"), "{offer}");
+    bench.cloud.respond(bench.now, id, StatusCode::OK, None, vec![], Some(audio("sendrecv", "0"))).unwrap();
+    bench.pump();
+    assert_eq!(bench.told(Side::A).send, Flow::Open);
+}
+
+#[test]
+fn an_update_of_the_caller_whose_target_has_not_agreed_on_anything_is_answered_here() {
+    let (mut bench, a, _) = early();
+    bench.update(Side::A, a, &audio("sendonly", "0 8"));
+    assert!(updated(&bench.cloud_events).is_none(), "its description came without a promise");
+    assert_eq!(status(&bench.pbx_events), 200);
+    assert!(body(&bench.pbx_events).contains("a=recvonly"));
+}
+
+#[test]
+fn a_refusal_of_an_early_update_keeps_what_was_agreed_on() {
+    let (mut bench, a, b) = early_and_agreed();
+    bench.update(Side::A, a, &audio("sendonly", "0 8"));
+    let (id, _) = updated(&bench.cloud_events).expect("the cloud is asked");
+    bench.cloud.respond(bench.now, id, StatusCode::NOT_ACCEPTABLE_HERE, None, vec![], None).unwrap();
+    bench.pump();
+    assert_eq!(status(&bench.pbx_events), 488);
+    bench.cloud.answer(bench.now, b, vec![], None).unwrap();
+    bench.pump();
+    bench.pbx.acknowledge(bench.now, a, None).unwrap();
+    bench.pump();
+    assert_eq!((bench.told(Side::A).send, bench.state()), (Flow::Open, CallState::Held));
 }

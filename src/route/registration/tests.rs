@@ -24,6 +24,7 @@ fn bench() -> Bench {
         registrar: "sip:cloud.example.com".to_owned(),
         aor: "<sip:gw@cloud.example.com>".to_owned(),
         hop: hop("192.0.2.20:5060"),
+        advertised: None,
         credentials: Arc::new(credentials),
         expires: Duration::from_secs(600),
         own: vec!["203.0.113.1".to_owned(), "203.0.113.1:5070".to_owned()],
@@ -210,4 +211,15 @@ fn the_registrar_is_the_target_without_its_user() {
     ] {
         assert_eq!(registrar_of(&Uri::parse(uri.as_bytes()).unwrap()).as_deref(), Some(registrar));
     }
+}
+
+#[test]
+fn a_contact_at_the_host_that_this_registrar_knows_us_by_is_our_own() {
+    let mut bench = bench();
+    bench.registration.plan.advertised = Some("gw.example.net".to_owned());
+    assert_eq!(bench.request().advertised.as_deref(), Some("gw.example.net"));
+    let contacts = "Contact: <sip:gw@192.0.2.99>;expires=900, <sip:gw@gw.example.net:5070>;expires=300";
+    let outcome = bench.hears(200, &[contacts]);
+    let granted = Duration::from_secs(300);
+    assert!(matches!(outcome.news, Some(News::Registered { granted: given }) if given == granted), "{outcome:?}");
 }

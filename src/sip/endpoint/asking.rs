@@ -23,6 +23,8 @@ pub struct Standalone {
     pub request_uri: String,
     /// Where it goes.
     pub hop: Hop,
+    /// The host that its peer knows us by, if not the usual one.
+    pub advertised: Option<String>,
     /// `From` name-addr without tag.
     pub from: String,
     /// `To` name-addr.
@@ -61,7 +63,7 @@ impl Endpoint {
         };
         let (tag, branch) = (self.entropy.hex(16), self.branch());
         let from = tagged(request.from.as_bytes(), &tag);
-        let way = Way { hop: &request.hop, from: None, advertised: None };
+        let way = Way { hop: &request.hop, from: None, advertised: request.advertised.as_deref() };
         let scheme = ContactScheme::of(request.request_uri.as_bytes());
         let contact = request.contact.map(|own| {
             let user = uri::escape_user(&own.user);
@@ -134,9 +136,13 @@ impl Endpoint {
         if let (Some(leg), Some(answer)) = (leg, &response)
             && status.is_success()
             && answer.method() == Method::Update
-            && let Some(dialog) = self.legs.get_mut(leg.0).and_then(|leg| leg.dialog.as_mut())
+            && let Some(leg) = self.legs.get_mut(leg.0)
         {
-            dialog.refresh(answer);
+            match (&mut leg.dialog, leg.early.as_mut_slice()) {
+                (Some(dialog), _) => dialog.refresh(answer),
+                (None, [only]) => only.dialog.refresh(answer),
+                (None, _) => {}
+            }
         }
         self.events.push_back(Event::Replied { sent: SentId(id), leg, status, response });
     }

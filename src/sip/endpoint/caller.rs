@@ -235,9 +235,14 @@ impl Endpoint {
         let state = self.legs.get_mut(leg.0)?;
         let number = match intent.number {
             Some(number) => number,
-            None => state.dialog.as_mut()?.advance(),
+            None => match (&mut state.dialog, state.early.as_mut_slice()) {
+                (Some(dialog), _) => dialog.advance(),
+                // RFC 3311 §5.1: the session of an early dialog can be changed; of several, none is the one.
+                (None, [only]) if intent.method == Method::Update => only.dialog.advance(),
+                (None, _) => return None,
+            },
         };
-        let dialog = state.dialog.as_ref()?;
+        let dialog = state.dialog.as_ref().or(state.early.first().map(|early| &early.dialog))?;
         let plan = dialog.plan();
         let hop = state.hop_to(plan.next)?;
         let from = state.leaves_by(&hop);

@@ -186,6 +186,13 @@ impl Endpoint {
         if reply.status.is_final() {
             entry.request = None;
         }
+        // A proxy that proves itself for its caller (Kamailio's uac_auth) sends the INVITE again under its number: that
+        // is not another way of the same request (§8.2.2.2), but what was asked for.
+        if matches!(reply.status.get(), 401 | 407)
+            && let Some(merge) = entry.merge.take()
+        {
+            self.merge_index.remove(&merge);
+        }
         let class = Class::of(reply.status.get());
         let (repeat, limit, over) = match &mut entry.machine {
             // 100 says nothing to a proxy's Timer C, so it is not repeated every minute.

@@ -23,5 +23,17 @@ pub(super) const FAMILY: Family = Family {
             why: "qualify_frequency is 60 where it is set",
             with: Some("address"),
         },
+        Preset {
+            key: "session_timer",
+            value: r#"{ expires = "30m" }"#,
+            why: "timers_sess_expires is 1800 and timers_min_se 90",
+            with: None,
+        },
+        Preset {
+            key: "reliable",
+            value: r#""supported""#,
+            why: "100rel is yes unless set, so calls to it may use it, too",
+            with: None,
+        },
     ],
 };

@@ -29,5 +29,17 @@ pub(super) const FAMILY: Family = Family {
             why: "every Session Manager asks once a minute, and expects to be asked",
             with: Some("address"),
         },
+        Preset {
+            key: "session_timer",
+            value: r#"{ expires = "20m" }"#,
+            why: "Communication Manager asks for 1200 seconds and takes no less: the same at once saves a 422",
+            with: None,
+        },
+        Preset {
+            key: "reliable",
+            value: r#""supported""#,
+            why: "Communication Manager acknowledges provisional responses, also those of calls to it",
+            with: None,
+        },
     ],
 };

@@ -29,5 +29,11 @@ pub(super) const FAMILY: Family = Family {
             why: "CUCM asks once a minute while the trunk is in service (OPTIONS Ping)",
             with: Some("address"),
         },
+        Preset {
+            key: "session_timer",
+            value: r#"{ expires = "30m" }"#,
+            why: "the SIP profile has 1800 seconds for Session Expires and for Min-SE",
+            with: None,
+        },
     ],
 };

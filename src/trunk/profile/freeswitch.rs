@@ -18,5 +18,6 @@ pub(super) const FAMILY: Family = Family {
             with: None,
         },
         Preset { key: "keepalive", value: r#""30s""#, why: "ping of a gateway is usually 30", with: Some("address") },
+        Preset { key: "reliable", value: r#""off""#, why: "enable-100rel is off unless set", with: None },
     ],
 };

@@ -29,5 +29,11 @@ pub(super) const FAMILY: Family = Family {
             why: "the SBC is asked once a minute from its other side, too",
             with: Some("address"),
         },
+        Preset {
+            key: "session_timer",
+            value: r#"{ expires = "30m" }"#,
+            why: "Teams refreshes sessions at its own side of the SBC; a call that hangs on the SBC is found from this side",
+            with: None,
+        },
     ],
 };

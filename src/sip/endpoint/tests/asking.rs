@@ -8,6 +8,7 @@ fn options() -> Standalone {
         method: Method::Options,
         request_uri: "sip:pbx.example.com".to_owned(),
         hop: udp("192.0.2.10:5066"),
+        advertised: None,
         from: "<sip:gw.example.com>".to_owned(),
         to: "<sip:pbx.example.com>".to_owned(),
         call_id: None,
@@ -67,6 +68,19 @@ fn a_registration_keeps_its_call_id_and_shows_a_contact_with_parameters() {
     assert_eq!(text(&request, HeaderName::CallId), "reg-1");
     assert_eq!(text(&request, HeaderName::CSeq), "4 REGISTER");
     assert_eq!(text(&request, HeaderName::Contact), "<sip:line%207@gw.example.com>;expires=600");
+    bench.finish();
+}
+
+#[test]
+fn a_request_outside_of_dialogs_shows_the_host_that_its_peer_knows_us_by() {
+    let mut bench = Bench::new();
+    let contact = Some(OwnContact { user: "line-7".to_owned(), parameters: String::new() });
+    let asked = Standalone { advertised: Some("edge.example.net".to_owned()), contact, ..options() };
+    bench.endpoint.send_standalone(bench.now, asked);
+    let request = bench.sent().remove(0);
+    let (via, contact) = (text(&request, HeaderName::Via), text(&request, HeaderName::Contact));
+    assert!(via.contains(" edge.example.net:5060;"), "{via}");
+    assert_eq!(contact, "<sip:line-7@edge.example.net:5060>");
     bench.finish();
 }
 

@@ -161,6 +161,20 @@ fn the_same_request_by_another_way_is_a_loop() {
 }
 
 #[test]
+fn an_invite_that_was_challenged_may_come_again_under_its_number() {
+    let mut bench = Bench::new();
+    let leg = bench.invited();
+    bench.said();
+    let unauthorized = StatusCode::new(401).unwrap();
+    bench.endpoint.reject(bench.now, leg, unauthorized, None, Headers::new()).unwrap();
+    bench.said();
+    bench.receive(&INVITE.replace("z9hG4bKin1", "z9hG4bKproof"));
+    assert_eq!(bench.said(), ["100 INVITE"], "it is what was asked for");
+    bench.receive(&INVITE.replace("z9hG4bKin1", "z9hG4bKother"));
+    assert_eq!(bench.said(), ["482 INVITE"], "now that one is in progress");
+}
+
+#[test]
 fn a_provisional_response_is_repeated_every_minute_so_that_proxies_keep_the_call() {
     let mut bench = Bench::new();
     let leg = bench.invited();
