@@ -4,6 +4,7 @@
 use super::process::{Sipp, free_port, listens, media_ports, until};
 use super::{PATIENCE, installed, listener};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
