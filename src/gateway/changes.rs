@@ -1,7 +1,7 @@
 //! Waiting for a gateway to move on: whoever wants to see a call in some state looks, waits for a change, and looks again.
 //! Apart from the gateway, so that a look at it and the wait for it can be used at the same time.
 
-use super::shard_thread::Load;
+use super::router::Load;
 use crate::room::Census;
 use std::pin::Pin;
 use tokio::sync::watch;

@@ -1,7 +1,7 @@
 //! The questions by OPTIONS to trunks and targets (RFC 3261 §11): one task for each that has a `keepalive`. Apart from
 //! the judgement, which is `trunk::health`, and from the wire, which is a shard's.
 
-use super::shard_thread::ShardHandle;
+use super::router::ShardHandle;
 use crate::call::{Answer, Policy, retry_after};
 use crate::clock::{self, Entropy};
 use crate::config::keepalive::Keepalive;

@@ -7,6 +7,7 @@ mod moved;
 mod operations;
 mod peers;
 mod registrations;
+pub mod router;
 mod secure;
 pub mod shard_thread;
 mod start;
@@ -16,7 +17,7 @@ use crate::observe::Metrics;
 use crate::record::{CallId, CallRecord};
 use crate::sip::Protocol;
 use crate::store::recent::Filter;
-use shard_thread::{Control, ShardHandle};
+use router::{Control, ShardHandle};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -197,7 +198,7 @@ impl Shared {
     }
 
     /// Waits until every shard's load is as wanted; false if `patience` ran out first.
-    async fn wait_until(&self, patience: Duration, wanted: fn(&shard_thread::Load) -> bool) -> bool {
+    async fn wait_until(&self, patience: Duration, wanted: fn(&router::Load) -> bool) -> bool {
         let all = async {
             for shard in &self.shards {
                 let mut load = shard.load();

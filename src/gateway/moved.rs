@@ -53,7 +53,7 @@ impl Moved {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::shard_thread::{Router, channels};
+    use crate::gateway::router::{Router, channels};
     use crate::sip::Message;
 
     #[test]

@@ -2,7 +2,7 @@
 //! sides: the companion's figures go into the metrics.
 
 use super::Shared;
-use super::shard_thread::Control;
+use super::router::Control;
 use crate::error::{Cause, Termination};
 use crate::explain::{Question, explain};
 use crate::http::admin::{Answer, Ask, HangUp, Operations, Readiness, Reason};

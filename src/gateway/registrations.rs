@@ -1,7 +1,7 @@
 //! The tasks behind registrations: one for each target that we register at, and one that notes when a trunk's own ends.
 //! Apart from the assembly, which only starts and ends them; what to send, and when, is decided by the state machine.
 
-use super::shard_thread::ShardHandle;
+use super::router::ShardHandle;
 use crate::clock::{self, Entropy};
 use crate::observe::Metrics;
 use crate::observe::metrics::Registered;

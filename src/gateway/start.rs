@@ -2,8 +2,9 @@
 //! is bound, so that a start that fails leaves nothing behind.
 
 use super::registrations::{self, Registrations};
+use super::router::{self, Control, Router, ShardInbox};
 use super::secure::Certificates;
-use super::shard_thread::{self, Control, Router, ShardInbox, Surroundings};
+use super::shard_thread::{self, Surroundings};
 use super::{Addresses, Gateway, Shared, keepalive};
 use crate::call::desk::shard_of_owner;
 use crate::call::{Policy, Shard, ShardSettings};
@@ -124,7 +125,7 @@ impl Gateway {
         let resolver = Arc::new(resolver(&config, &bound.addresses)?);
         let policy = Arc::new(Policy::new(config.clone(), &resolve_peers(&config, &resolver).await)?);
         let media_address = media_address(&config, &bound.addresses, &resolver).await?;
-        let (handles, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| shard_thread::channels()).unzip();
+        let (handles, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| router::channels()).unzip();
         let metrics = Metrics::new();
         let router = Router::new(handles.clone(), metrics.clone());
         let recent = Arc::new(Recent::new(Recent::STANDARD));
