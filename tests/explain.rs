@@ -64,7 +64,7 @@ fn plain(message: &str) -> String {
             }
             None => line.to_owned(),
         };
-        ["branch=", ";tag=", "tl00-", "m=audio "].iter().fold(line, |line, mark| cut(&line, mark))
+        ["branch=", ";tag=", "tl00-", "m=audio ", "Content-Length: "].iter().fold(line, |line, mark| cut(&line, mark))
     };
     message.lines().map(same).collect::<Vec<_>>().join("\n")
 }
