@@ -21,7 +21,7 @@ use crate::media::{Counters, Flow, Plane, PortsExhausted, Relay, RelayCommand, R
 use crate::observe::Metrics;
 use crate::record::{CallId, CallRecord, CallState};
 use crate::room::{Instruction, Report};
-use crate::sip::endpoint::{Body, Endpoint, Event, Invite, LegId, SentId, Settings};
+use crate::sip::endpoint::{Body, Endpoint, Event, Headers, Invite, LegId, SentId, Settings};
 use crate::sip::{Hop, HopAddress, LocalAddress, Protocol, Source, StatusCode, Transmit};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -187,6 +187,11 @@ impl Bench {
 
     /// The PBX calls with this offer, whatever comes of it.
     fn place(&mut self, offer: Option<Body>) -> LegId {
+        self.place_from("+14155550123", vec![], offer)
+    }
+
+    /// This party of the PBX calls, with these header fields.
+    fn place_from(&mut self, who: &str, headers: Headers, offer: Option<Body>) -> LegId {
         let uri = format!("sip:+14155550199@{GATEWAY}");
         let invite = Invite {
             request_uri: uri.clone(),
@@ -195,11 +200,11 @@ impl Bench {
                 address: HopAddress::Socket(GATEWAY.parse().unwrap()),
                 connection: None,
             },
-            from: "<sip:+14155550123@192.0.2.2>".to_owned(),
+            from: format!("<sip:{who}@192.0.2.2>"),
             to: format!("<{uri}>"),
             contact_user: "pbx".to_owned(),
             max_forwards: 70,
-            headers: vec![],
+            headers,
             body: offer,
         };
         let a = self.pbx.invite(self.now, invite);

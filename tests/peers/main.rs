@@ -90,23 +90,31 @@ fn listener(gateway: &Gateway, wanted: Protocol) -> SocketAddr {
     gateway.addresses().sip.iter().find(|(protocol, _)| *protocol == wanted).unwrap().1
 }
 
-/// The one call, once it is over, with what it says about the way of its INVITE.
-async fn finished(gateway: &Gateway) -> (Arc<CallRecord>, String) {
-    let deadline = trunkline::clock::now() + PATIENCE;
-    loop {
-        let calls = gateway.calls().await;
-        if let Some(call) = calls.iter().find(|call| call.state == CallState::Ended) {
-            let mut way = String::new();
-            for step in &call.decisions {
-                if let Step::Hop { note } = step {
-                    let _ = writeln!(way, "{note}");
-                }
+/// The one call, once it is over.
+async fn ended(gateway: &Gateway) -> Arc<CallRecord> {
+    let mut changes = gateway.changes();
+    let waiting = async {
+        loop {
+            let calls = gateway.calls().await;
+            if let Some(call) = calls.iter().find(|call| call.state == CallState::Ended) {
+                return Arc::clone(call);
             }
-            return (Arc::clone(call), way);
+            changes.next().await;
         }
-        assert!(trunkline::clock::now() < deadline, "no call ended: {calls:#?}");
-        trunkline::clock::sleep(Duration::from_millis(20)).await;
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("the call ends")
+}
+
+/// The same, with what it says about the way of its INVITE.
+async fn finished(gateway: &Gateway) -> (Arc<CallRecord>, String) {
+    let call = ended(gateway).await;
+    let mut way = String::new();
+    for step in &call.decisions {
+        if let Step::Hop { note } = step {
+            let _ = writeln!(way, "{note}");
+        }
     }
+    (call, way)
 }
 
 /// A whole call through `setup`: it must be answered, last a moment, and be hung up by its caller.

@@ -2,29 +2,14 @@
 //! for every call too, and baresip and Kamailio at the gateway.
 
 use super::process::{Sipp, free_port, listens, media_ports, until};
-use super::{PATIENCE, installed, listener};
+use super::{PATIENCE, ended, installed, listener};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 use trunkline::gateway::Gateway;
-use trunkline::record::{CallRecord, CallState};
 use trunkline::sip::Protocol;
-
-/// The one call that was answered, once it is over.
-async fn finished(gateway: &Gateway) -> Arc<CallRecord> {
-    let deadline = trunkline::clock::now() + PATIENCE;
-    loop {
-        let calls = gateway.calls().await;
-        if let Some(call) = calls.iter().find(|call| call.state == CallState::Ended) {
-            return Arc::clone(call);
-        }
-        assert!(trunkline::clock::now() < deadline, "no call ended: {calls:#?}");
-        trunkline::clock::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 /// A program that runs until its test is over, and what it said.
 struct Peer {
@@ -110,14 +95,11 @@ async fn gateway(trunk: &str, uri: &str, target: &str) -> Gateway {
     Gateway::start(config).await.unwrap()
 }
 
-/// Waits for a line of the metrics.
-async fn shows(gateway: &Gateway, line: &str, peer: &Peer) {
-    let deadline = trunkline::clock::now() + PATIENCE;
-    while !gateway.metrics().encode().contains(line) {
-        let late = trunkline::clock::now() >= deadline;
-        assert!(!late, "no `{line}` in\n{}\n{}", gateway.metrics().encode(), peer.said());
-        trunkline::clock::sleep(Duration::from_millis(20)).await;
-    }
+/// Waits for a line of the metrics that another program's doing makes true.
+fn shows(gateway: &Gateway, line: &str, peer: &Peer) {
+    let page = || gateway.metrics().encode();
+    let shown = tokio::task::block_in_place(|| until(PATIENCE, || page().contains(line)));
+    assert!(shown, "no `{line}` in\n{}\n{}", page(), peer.said());
 }
 
 /// Kamailio as registrar and proxy that wants the password for REGISTER, INVITE and BYE.
@@ -131,10 +113,10 @@ async fn registers_at_kamailio(algorithm: &str) {
     let kamailio = Peer::kamailio(folder.path(), port, &proxy_that_asks(port, callee.port(), algorithm));
     let target = "auth = { username = \"gw\", password = \"of-the-cloud\", realm = \"cloud.test\" }\nregister = { expires = \"60s\" }";
     let mut gateway = gateway("peers = [\"127.0.0.1\"]", &format!("sip:bot@127.0.0.1:{port}"), target).await;
-    shows(&gateway, "trunkline_registered{target=\"cloud\"} 1", &kamailio).await;
+    shows(&gateway, "trunkline_registered{target=\"cloud\"} 1", &kamailio);
     assert!(kamailio.says("PROVEN REGISTER"), "{}", kamailio.said());
     let mut pbx = Sipp::calls("pbx-calls", listener(&gateway, Protocol::Udp), folder.path());
-    let record = finished(&gateway).await;
+    let record = ended(&gateway).await;
     let verdict = tokio::task::spawn_blocking(move || pbx.finish(PATIENCE)).await.unwrap();
     assert!(verdict.is_ok(), "{}\n{}\n{record:#?}", verdict.unwrap_err(), kamailio.said());
     let end = record.termination.as_ref().map(|end| end.cause.entry().code);
@@ -170,8 +152,8 @@ async fn a_softphone_registers_and_calls_with_its_password() {
     let to = listener(&gateway, Protocol::Udp);
     let account = format!("<sip:pbx@{to}>;auth_user=pbx;auth_pass=secret;regint=60");
     let phone = Peer::baresip(folder.path(), &account, &[&format!("/dial sip:+15550100999@{to}")]);
-    shows(&gateway, "trunkline_trunk_contacts{trunk=\"pbx\"} 1", &phone).await;
-    let record = finished(&gateway).await;
+    shows(&gateway, "trunkline_trunk_contacts{trunk=\"pbx\"} 1", &phone);
+    let record = ended(&gateway).await;
     let end = record.termination.as_ref().map(|end| end.cause.entry().code);
     // It has no sound card, and so hangs up once it is answered.
     assert_eq!(end, Some("caller_hung_up"), "{}\n{record:#?}", phone.said());
@@ -195,9 +177,9 @@ async fn kamailio_registers_and_calls_with_its_password() {
     let mut gateway = gateway(trunk, &format!("sip:bot@127.0.0.1:{}", callee.port()), "").await;
     let (to, port) = (listener(&gateway, Protocol::Udp), free_port());
     let kamailio = Peer::kamailio(folder.path(), port, &client_that_registers(port, to, folder.path()));
-    shows(&gateway, "trunkline_trunk_contacts{trunk=\"pbx\"} 1", &kamailio).await;
+    shows(&gateway, "trunkline_trunk_contacts{trunk=\"pbx\"} 1", &kamailio);
     let mut pbx = Sipp::calls("pbx-calls", SocketAddr::from(([127, 0, 0, 1], port)), folder.path());
-    let record = finished(&gateway).await;
+    let record = ended(&gateway).await;
     let verdict = tokio::task::spawn_blocking(move || pbx.finish(PATIENCE)).await.unwrap();
     assert!(verdict.is_ok(), "{}\n{}\n{record:#?}", verdict.unwrap_err(), kamailio.said());
     let end = record.termination.as_ref().map(|end| end.cause.entry().code);

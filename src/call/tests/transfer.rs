@@ -331,24 +331,8 @@ fn a_refused_policy_declines_and_a_passing_one_asks_the_other_leg() {
 impl Bench {
     /// A new call of the PBX that asks for the place of another.
     fn newcomer(&mut self, replaces: &Replaces, offer: Option<Body>) -> LegId {
-        let uri = format!("sip:+14155550199@{GATEWAY}");
-        let invite = Invite {
-            request_uri: uri.clone(),
-            hop: Hop {
-                protocol: Protocol::Udp,
-                address: HopAddress::Socket(GATEWAY.parse().unwrap()),
-                connection: None,
-            },
-            from: "<sip:7003@192.0.2.2>".to_owned(),
-            to: format!("<{uri}>"),
-            contact_user: "pbx".to_owned(),
-            max_forwards: 70,
-            headers: vec![("Replaces".into(), replaces.to_string()), ("Require".into(), "replaces".to_owned())],
-            body: offer,
-        };
-        let leg = self.pbx.invite(self.now, invite);
-        self.pump();
-        leg
+        let headers = vec![("Replaces".into(), replaces.to_string()), ("Require".into(), "replaces".to_owned())];
+        self.place_from("7003", headers, offer)
     }
 }
 
